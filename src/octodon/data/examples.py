@@ -1,0 +1,125 @@
+"""Examples: sequences with what was measured for them, the one record that every reader returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from numpy import ndarray
+
+from octodon.errors import DataError
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Examples:
+    """Sequences of one length and their measurements.
+
+    Attributes
+    ----------
+    codes : (n, l) uint8
+        Bases as A C G T N = 0 1 2 3 4.
+    ids : (n,) array of str
+        Unique identifiers, in input order.
+    targets : (n, t) float32
+        Measured activity (the mean where there are replicates); NaN = missing. t = 0 for unlabelled sequences.
+    target_names : tuple of str
+        Length t.
+    units : str
+        Unit of the targets, for axes and tables ("log2(RNA/DNA)").
+    replicates : (n, t, r) float32 or None
+        The measurements behind the mean; NaN = missing.
+    replicate_se : (n, t, r) float32 or None
+        Standard error of each replicate, where it is known (barcode counts).
+    n_barcodes : (n, t, r) float32 or None
+        Barcodes behind each replicate, where they were counted.
+    splits : (n,) array of str or None
+        "train", "valid", "test" or another name (kept aside and predicted, never trained on).
+    columns : mapping of str to (n,) array
+        Further columns that were asked for (chromosome, group, class ...).
+    dropped : mapping of str to int
+        Rows that a reader left out on request, by reason.
+    """
+
+    codes: UInt8[ndarray, "n l"]
+    ids: ndarray[Any, Any]
+    targets: Float[ndarray, "n t"]
+    target_names: tuple[str, ...]
+    units: str = "activity"
+    replicates: Float[ndarray, "n t r"] | None = None
+    replicate_se: Float[ndarray, "n t r"] | None = None
+    n_barcodes: Float[ndarray, "n t r"] | None = None
+    splits: ndarray[Any, Any] | None = None
+    columns: Mapping[str, ndarray[Any, Any]] = field(default_factory=dict)
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        n = len(self.codes)
+        rows = {
+            "ids": self.ids,
+            "targets": self.targets,
+            "replicates": self.replicates,
+            "splits": self.splits,
+        }
+        rows |= {"replicate_se": self.replicate_se, "n_barcodes": self.n_barcodes}
+        rows |= {f"column {name!r}": values for name, values in self.columns.items()}
+        for name, values in rows.items():
+            if values is not None and len(values) != n:
+                raise DataError(
+                    f"examples: {name} has {len(values)} rows, codes have {n}; they must be equal"
+                )
+        if self.targets.shape[1] != len(self.target_names):
+            raise DataError(
+                f"examples: {self.targets.shape[1]} target columns but {len(self.target_names)} target names"
+            )
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    @property
+    def length(self) -> int:
+        """Length of every sequence, in bases."""
+        return self.codes.shape[1]
+
+    @property
+    def n_replicates(self) -> ndarray[Any, Any] | None:
+        """Number of replicates present, (n, t); None without replicates."""
+        return None if self.replicates is None else np.isfinite(self.replicates).sum(axis=2)
+
+    @property
+    def replicate_std(self) -> Float[ndarray, "n t"] | None:
+        """Sample standard deviation over the replicates present (``correction=1``); NaN where fewer than two."""
+        if self.replicates is None:
+            return None
+        present = np.isfinite(self.replicates)
+        count = present.sum(axis=2)
+        values = np.where(present, self.replicates, 0.0).astype(np.float64)
+        mean = values.sum(axis=2) / np.maximum(count, 1)
+        squares = np.where(present, np.square(values - mean[:, :, None]), 0.0).sum(axis=2)
+        return np.where(count > 1, np.sqrt(squares / np.maximum(count - 1, 1)), np.nan).astype(np.float32)
+
+    def take(self, rows: ndarray[Any, Any]) -> Examples:
+        """Return the rows chosen by an index or a boolean mask, in that order."""
+        per_row = ("codes", "ids", "targets", "replicates", "replicate_se", "n_barcodes", "splits")
+        chosen: dict[str, Any] = {
+            name: None if (values := getattr(self, name)) is None else values[rows] for name in per_row
+        }
+        return replace(self, **chosen, columns={name: values[rows] for name, values in self.columns.items()})
+
+    def subset(self, split: str) -> Examples:
+        """Return the rows of one split; refuses if there is none."""
+        if self.splits is None:
+            raise DataError("examples have no split yet; call .split(by=...) or name a split column")
+        rows = np.flatnonzero(self.splits == split)
+        if not len(rows):
+            known = ", ".join(sorted(map(str, np.unique(self.splits))))
+            raise DataError(f"split {split!r} has no rows; splits present: {known}")
+        return self.take(rows)
+
+    def split(self, by: str = "fraction", **options: Any) -> Examples:
+        """Return the same examples with every row assigned to a split; see ``octodon.data.splits``."""
+        from octodon.data.splits import split_examples
+
+        return split_examples(self, by=by, **options)

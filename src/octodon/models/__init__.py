@@ -1,0 +1,1 @@
+"""Networks: a backbone (one file each) with a head (one file each)."""

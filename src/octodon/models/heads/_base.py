@@ -1,0 +1,83 @@
+"""What a head is: raw columns per target, a loss against labels by name, and a read-out into moments."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from octodon.errors import DataError
+
+Labels = Mapping[str, Tensor]
+"""Labels by quantity: "activity", "epistemic_std", each (n, t), NaN = missing."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Moments:
+    """What a network says of each sequence and target, in the units of the labels."""
+
+    mean: Float[Tensor, "n t"]
+    epistemic_std: Float[Tensor, "n t"] | None = None
+    aleatoric_std: Float[Tensor, "n t"] | None = None
+
+
+class Head(nn.Module, ABC):
+    """Linear columns on top of a backbone.
+
+    Class attributes
+    ----------------
+    n_raw : int
+        Columns per target.
+    needs : tuple of str
+        Labels that the loss reads, by name.
+    """
+
+    n_raw: ClassVar[int]
+    needs: ClassVar[tuple[str, ...]]
+
+    def __init__(self, n_features: int, n_targets: int) -> None:
+        super().__init__()
+        self.n_targets = n_targets
+        self.linear = nn.Linear(n_features, self.n_raw * n_targets)
+        nn.init.xavier_uniform_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, features: Float[Tensor, "n f"]) -> Float[Tensor, "n r t"]:
+        """Return the raw columns; column block r holds one quantity for all targets (the published order)."""
+        return self.linear(features).unflatten(1, (self.n_raw, self.n_targets))
+
+    def fit_scale(self, labels: Labels) -> None:
+        """Take what the head needs to know of the label scale from the training labels; by default nothing."""
+
+    @abstractmethod
+    def loss(self, raw: Float[Tensor, "n r t"], labels: Labels) -> Float[Tensor, "n t"]:
+        """Return the loss of every sequence and target; 0 where the label is missing."""
+
+    @abstractmethod
+    def read(self, raw: Float[Tensor, "n r t"]) -> Moments:
+        """Return the moments, in the units of the labels."""
+
+
+def squared_error(prediction: Float[Tensor, "n t"], label: Tensor) -> Float[Tensor, "n t"]:
+    """Return the squared error, 0 where the label is missing; refuses shapes that would broadcast."""
+    if prediction.shape != label.shape:
+        raise DataError(
+            f"loss: prediction {tuple(prediction.shape)} and label {tuple(label.shape)} must have equal shapes"
+        )
+    present = torch.isfinite(label)
+    return torch.where(present, prediction - torch.where(present, label, 0.0), 0.0).square()
+
+
+def column_scale(label: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and population standard deviation per target over the labels present; std at least 1e-6."""
+    present = torch.isfinite(label)
+    count = present.sum(0).clamp(min=1)
+    filled = torch.where(present, label, 0.0).double()
+    mean = filled.sum(0) / count
+    variance = torch.where(present, (filled - mean).square(), 0.0).sum(0) / count
+    return mean.float(), variance.sqrt().clamp(min=1e-6).float()

@@ -1,0 +1,131 @@
+"""A model is a backbone with a head, built from a plain description and a seed."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from octodon.errors import ConfigError
+from octodon.models.backbones import backbones
+from octodon.models.heads import Head, Moments, heads
+from octodon.registry import suggest
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Everything that determines a network but its weights.
+
+    Attributes
+    ----------
+    backbone : str or type
+        A registered name, ``"path/to/file.py:Class"``, or an ``nn.Module`` class.
+    length : int
+        Sequence length in bases.
+    n_targets : int
+    head : str
+        A registered head.
+    options : mapping
+        Keyword arguments of the backbone.
+    """
+
+    backbone: str | type
+    length: int
+    n_targets: int
+    head: str = "mean"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Model(nn.Module):
+    """A backbone ``(n, 4, l) -> (n, f)`` and a head ``(n, f) -> (n, r, t)``."""
+
+    def __init__(self, backbone: nn.Module, head: Head) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+
+    def forward(self, x: Float[Tensor, "n 4 l"]) -> Float[Tensor, "n r t"]:
+        """Return the head's raw columns."""
+        return self.head(self.backbone(x))
+
+    def read(self, x: Float[Tensor, "n 4 l"]) -> Moments:
+        """Return mean and uncertainties in the units of the labels."""
+        return self.head.read(self(x))
+
+
+def build_model(config: ModelConfig, seed: int) -> Model:
+    """Return a fresh network whose weights depend on (config, seed) alone; the global generator is left as found."""
+    backbone_class = find_backbone(config.backbone)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        backbone = _construct(backbone_class, config)
+        head = heads[config.head](_n_features(backbone, config), config.n_targets)
+    return Model(backbone, head)
+
+
+def find_backbone(backbone: str | type) -> type:
+    """Return the class behind a registered name, ``"file.py:Class"`` or the class itself."""
+    if not isinstance(backbone, str):
+        return backbone
+    if ".py:" not in backbone:
+        return backbones[backbone]
+    path, name = backbone.rsplit(":", 1)
+    file = Path(path).expanduser().resolve()
+    if not file.is_file():
+        raise ConfigError(f"model.backbone: no file {path!r}; expected 'path/to/file.py:Class'")
+    module_name = f"octodon_user_{file.stem}"
+    spec = importlib.util.spec_from_file_location(module_name, file)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"model.backbone: {path!r} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    spec.loader.exec_module(module)
+    found = getattr(module, name, None)
+    if not (inspect.isclass(found) and issubclass(found, nn.Module)):
+        raise ConfigError(f"model.backbone: {path!r} has no nn.Module class {name!r}")
+    return found
+
+
+def _construct(backbone_class: type, config: ModelConfig) -> nn.Module:
+    min_length = getattr(backbone_class, "min_length", 1)
+    if config.length < min_length:
+        raise ConfigError(
+            f"model: sequences of {config.length} bp are too short for {backbone_class.__name__}, which needs at "
+            f"least {min_length} bp; choose another backbone or flank the sequences"
+        )
+    known = [
+        name
+        for name in inspect.signature(backbone_class.__init__).parameters
+        if name not in ("self", "length")
+    ]
+    for name in config.options:
+        if name not in known:
+            raise ConfigError(
+                f"model.options: {backbone_class.__name__} has no {name!r}; {suggest(name, known)}"
+            )
+    return backbone_class(length=config.length, **config.options)
+
+
+def _n_features(backbone: nn.Module, config: ModelConfig) -> int:
+    """Return the width of the backbone's output, from its attribute or from one dry run."""
+    declared = getattr(backbone, "n_features", None)
+    if isinstance(declared, int):
+        return declared
+    backbone.eval()
+    with torch.no_grad():
+        features = backbone(torch.zeros(2, 4, config.length))
+    backbone.train()
+    if features.dim() != 2:
+        raise ConfigError(
+            f"model.backbone: {type(backbone).__name__} returns shape {tuple(features.shape)} for 2 sequences, "
+            f"expected (2, features); flatten or pool the positions"
+        )
+    return features.shape[1]

@@ -1,0 +1,108 @@
+"""What predictions are: members' outputs, and a mean with its uncertainties. One place for the law of total variance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from octodon.errors import DataError
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Prediction:
+    """Activity with its uncertainties, one row a sequence, one column a target.
+
+    Attributes
+    ----------
+    ids : (n,) array of str
+        Identifiers in input order.
+    target_names : tuple of str
+        Name of each target, length t.
+    mean : (n, t) array
+        Predicted activity, in the units of the training targets.
+    epistemic_std : (n, t) array or None
+        How far independently trained members disagree (population standard deviation); None where the model
+        gives none (a single member).
+    aleatoric_std : (n, t) array or None
+        Noise of ONE measurement; None where the model was not trained for it.
+    """
+
+    ids: ndarray[Any, Any]
+    target_names: tuple[str, ...]
+    mean: Float[ndarray, "n t"]
+    epistemic_std: Float[ndarray, "n t"] | None = None
+    aleatoric_std: Float[ndarray, "n t"] | None = None
+
+    @property
+    def total_std(self) -> Float[ndarray, "n t"] | None:
+        """Square root of the sum of the variances that the model gives; None if it gives none."""
+        parts = [s for s in (self.epistemic_std, self.aleatoric_std) if s is not None]
+        if not parts:
+            return None
+        return np.sqrt(np.sum([np.square(s) for s in parts], axis=0))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MemberPredictions:
+    """What every member of an ensemble predicts for the same sequences.
+
+    Attributes
+    ----------
+    ids : (n,) array of str
+    target_names : tuple of str
+    mean : (m, n, t) array
+        Activity predicted by each member.
+    aleatoric_std : (m, n, t) array or None
+        Noise of one measurement predicted by each member.
+    """
+
+    ids: ndarray[Any, Any]
+    target_names: tuple[str, ...]
+    mean: Float[ndarray, "m n t"]
+    aleatoric_std: Float[ndarray, "m n t"] | None = None
+
+    @property
+    def n_members(self) -> int:
+        """Number of members."""
+        return self.mean.shape[0]
+
+    def combine(self) -> Prediction:
+        """Return the ensemble's prediction by the law of total variance.
+
+        mean = mean over members; epistemic variance = POPULATION variance of the members' means (divided by m,
+        ``correction=0``: the members are the whole ensemble, not a sample of it); aleatoric variance = mean over
+        members of their variances (Lakshminarayanan et al. 2017, eq. 2 and section 2.4). One member has no
+        epistemic uncertainty to give: it is None, not zero.
+        """
+        aleatoric = None
+        if self.aleatoric_std is not None:
+            aleatoric = np.sqrt(np.mean(np.square(self.aleatoric_std.astype(np.float64)), axis=0))
+        members = self.mean.astype(np.float64)
+        return Prediction(
+            ids=self.ids,
+            target_names=self.target_names,
+            mean=members.mean(axis=0),
+            epistemic_std=members.std(axis=0, correction=0) if self.n_members > 1 else None,
+            aleatoric_std=aleatoric,
+        )
+
+    def member(self, index: int) -> Prediction:
+        """Return the prediction of member ``index`` alone."""
+        return Prediction(
+            ids=self.ids,
+            target_names=self.target_names,
+            mean=self.mean[index],
+            aleatoric_std=None if self.aleatoric_std is None else self.aleatoric_std[index],
+        )
+
+    def __post_init__(self) -> None:
+        n = len(self.ids)
+        if self.mean.shape[1:] != (n, len(self.target_names)):
+            raise DataError(
+                f"member predictions: shape {self.mean.shape}, expected (members, {n} ids, "
+                f"{len(self.target_names)} targets); check the order of the axes"
+            )
