@@ -6,9 +6,11 @@ Measured on DeepSTARR (144 bp, batch 128, one AVX2 thread, training): Conv1d 736
 
 from __future__ import annotations
 
-import torch.nn.functional as F  # noqa: N812  # the field's usual name
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from octodon.errors import ConfigError
 
 
 class Conv1d(nn.Conv1d):
@@ -55,3 +57,34 @@ def initialise_like_keras(module: nn.Module) -> None:
             nn.init.xavier_uniform_(layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+
+
+def widths(factor: float, *channels: int) -> list[int]:
+    """Return the channels multiplied by ``factor`` and rounded, at least one each.
+
+    Raises
+    ------
+    ConfigError
+        If the factor is not above zero.
+    """
+    if factor <= 0:
+        raise ConfigError(f"model.options.width must be > 0, got {factor}; 1.0 is the published network")
+    return [max(1, round(factor * c)) for c in channels]
+
+
+def dropout(probability: float) -> nn.Dropout:
+    """Return a dropout layer.
+
+    Raises
+    ------
+    ConfigError
+        If the probability is outside [0, 1).
+    """
+    if not 0 <= probability < 1:
+        raise ConfigError(f"model.options: a dropout must lie in [0, 1), got {probability}")
+    return nn.Dropout(probability)
+
+
+def flatten_by_position(x: Float[Tensor, "n c l"]) -> Float[Tensor, "n f"]:
+    """Return the features position by position (Keras' Flatten); free where ``x`` is stored channels-last."""
+    return x.transpose(1, 2).flatten(1)
