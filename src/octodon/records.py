@@ -86,7 +86,7 @@ class MemberPredictions:
             ids=self.ids,
             target_names=self.target_names,
             mean=members.mean(axis=0),
-            epistemic_std=members.std(axis=0, correction=0) if self.n_members > 1 else None,
+            epistemic_std=np.std(members, axis=0, correction=0) if self.n_members > 1 else None,
             aleatoric_std=aleatoric,
         )
 

@@ -1,0 +1,1 @@
+"""Prediction: anything that answers for sequences, and streams of sequences through it."""

@@ -1,0 +1,1 @@
+"""Training: the loop that fits one network, its schedule and its augmentations."""

@@ -1,0 +1,171 @@
+"""Save and load an ensemble or a student; loading runs no code from the folder."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+import octodon
+from octodon.artifact.atomic import atomic_folder
+from octodon.distillation.student import Student
+from octodon.ensemble.ensemble import Ensemble, restore
+from octodon.ensemble.network import FittedNetwork
+from octodon.errors import BundleError
+from octodon.models.backbones import backbones
+from octodon.models.model import ModelConfig
+
+FORMAT = 1
+"""Raised when the files change so that an older octodon would misread them; see ``docs/architecture.md``."""
+
+
+def save(model: Ensemble | Student, path: str | Path, provenance: Mapping[str, Any] | None = None) -> Path:
+    """Write a bundle folder and return its path; it appears only when it is complete.
+
+    Parameters
+    ----------
+    model : Ensemble or Student
+    path : path
+        The folder to make; one that exists is replaced.
+    provenance : mapping, optional
+        How the model came about, as JSON values.
+    """
+    members = model.members if isinstance(model, Ensemble) else (model.fitted,)
+    config = {
+        "format": FORMAT,
+        "kind": "ensemble" if isinstance(model, Ensemble) else "student",
+        "backbone": _backbone_name(model.model.backbone),
+        "options": dict(model.model.options),
+        "length": model.model.length,
+        "head": model.model.head,
+        "target_names": list(model.target_names),
+        "units": model.units,
+        "networks": [{"index": m.index, "attempt": m.attempt, "seed": m.seed} for m in members],
+    }
+    weights = {
+        name: torch.stack([m.weights[name] for m in members]).contiguous() for name in members[0].weights
+    }
+    with atomic_folder(Path(path)) as folder:
+        save_file(weights, folder / "weights.safetensors")
+        (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+        (folder / "provenance.json").write_text(json.dumps(_provenance(provenance), indent=2) + "\n")
+    return Path(path)
+
+
+def load(path: str | Path, backbone: str | type | None = None) -> Ensemble | Student:
+    """Return the ensemble or student saved in a bundle folder.
+
+    Parameters
+    ----------
+    path : path
+        A bundle folder.
+    backbone : str or type, optional
+        The class, or ``"path/to/file.py:Class"``, of a backbone that is not part of octodon. A bundle never brings or
+        names code to run: what is run is named here, by the caller.
+
+    Raises
+    ------
+    BundleError
+        No bundle, a newer format, a truncated or altered file, an unknown backbone, weights that do not fit.
+    """
+    folder = Path(path)
+    config = _read_config(folder)
+    model = ModelConfig(
+        backbone=_known_backbone(config["backbone"], backbone, folder),
+        length=config["length"],
+        n_targets=len(config["target_names"]),
+        head=config["head"],
+        options=config["options"],
+    )
+    stacked = _read_weights(folder / "weights.safetensors")
+    networks = config["networks"]
+    wrong = [name for name, value in stacked.items() if value.shape[:1] != (len(networks),)]
+    if wrong:
+        raise BundleError(
+            f"{folder}: {wrong[0]} does not hold {len(networks)} networks; the bundle is damaged"
+        )
+    members = tuple(
+        FittedNetwork(
+            **network, weights={name: value[i].clone() for name, value in stacked.items()}, history=[]
+        )
+        for i, network in enumerate(networks)
+    )
+    restore(model, members[0].weights)
+    common: dict[str, Any] = {
+        "model": model,
+        "target_names": tuple(config["target_names"]),
+        "units": config["units"],
+    }
+    if config["kind"] == "ensemble":
+        return Ensemble(**common, members=members)
+    return Student(**common, fitted=members[0])
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    if not path.is_file():
+        raise BundleError(
+            f"{folder}: no bundle here (no config.json); give the folder, for example run/student"
+        )
+    try:
+        config = json.loads(path.read_text())
+        version = config["format"]
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
+        raise BundleError(
+            f"{path}: not a bundle's config.json; the file is damaged, copy the bundle again"
+        ) from None
+    if not isinstance(version, int) or version > FORMAT:
+        raise BundleError(
+            f"{folder}: bundle format {version}, this octodon {octodon.__version__} reads up to {FORMAT}; upgrade octodon"
+        )
+    keys = ("kind", "backbone", "options", "length", "head", "target_names", "units", "networks")
+    missing = [key for key in keys if key not in config]
+    if missing:
+        raise BundleError(f"{path}: no {missing[0]!r}; the file is damaged, copy the bundle again")
+    return config
+
+
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+    if not path.is_file():
+        raise BundleError(f"{path}: missing; copy the whole bundle folder")
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise BundleError(f"{path}: truncated or damaged ({error}); copy the bundle again") from None
+
+
+def _backbone_name(backbone: str | type) -> str:
+    if isinstance(backbone, str):
+        return backbone
+    for name in backbones:
+        if backbones[name] is backbone:
+            return name
+    return f"custom:{backbone.__name__}"
+
+
+def _known_backbone(name: str, given: str | type | None, folder: Path) -> str | type:
+    if given is not None:
+        return given
+    if name in backbones:
+        return name
+    raise BundleError(
+        f"{folder}: made with the backbone {name!r}, which is not part of octodon; name its code yourself with "
+        f"--backbone path/to/file.py:Class (in Python: octodon.load(path, backbone=Class))"
+    )
+
+
+def _provenance(extra: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "octodon": octodon.__version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    } | dict(extra or {})

@@ -1,0 +1,1 @@
+"""Distillation: what members predict becomes the labels of one student."""

@@ -1,0 +1,222 @@
+"""Distil an ensemble into students."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+from torch import nn
+
+from octodon.data.examples import Examples
+from octodon.distillation.copies import DEFAULT_RECIPES
+from octodon.distillation.labels import (
+    pick_recipes,
+    require_ensemble,
+    train_labels,
+    valid_labels,
+    write_labelled_copies,
+)
+from octodon.distillation.student import Student
+from octodon.distillation.teachers import ModuleTeachers, Teachers, align
+from octodon.ensemble.arrays import SharedArrays
+from octodon.ensemble.ensemble import Ensemble
+from octodon.ensemble.network import NetworkJob
+from octodon.ensemble.train import train_networks
+from octodon.ensemble.workers import Workers, cpu_count, pick_device
+from octodon.errors import ConfigError
+from octodon.models.model import ModelConfig
+from octodon.records import MemberPredictions
+from octodon.training.config import Config, TrainingConfig
+
+DEFAULT_TRAINING = TrainingConfig(schedule="cosine", epochs=12)
+"""Function matching: many labelled inputs, a schedule that runs to its end (Beyer et al. 2022)."""
+
+
+class DistillConfig(Config):
+    """How students are made."""
+
+    students: int = Field(default=1, ge=1, description="students; more than one gives error bars")
+    head: str = Field(default="distilled", description="see octodon list heads")
+    copies: int = Field(
+        default=8, ge=0, description="altered copies of each training sequence that the members label"
+    )
+    recipes: tuple[tuple[dict[str, Any], ...], ...] = Field(
+        default=DEFAULT_RECIPES,
+        min_length=1,
+        description="how copies are altered; copy k takes recipe k, cycling",
+    )
+    training: TrainingConfig = DEFAULT_TRAINING
+
+
+def distil_students(
+    teachers: Teachers | MemberPredictions,
+    examples: Examples,
+    model: ModelConfig,
+    config: DistillConfig,
+    *,
+    seed: int,
+    folder: Path,
+    workers: Workers,
+    device: str = "cpu",
+    progress: bool = True,
+) -> list[Student]:
+    """Return the fitted students; each is written to ``folder`` as it finishes.
+
+    The members' labels are computed once, kept in ``folder`` and reused when the same call is repeated there.
+    """
+    arrays = SharedArrays(folder / "arrays")
+    if not (folder / "arrays" / "complete").is_file():
+        _write_labels(teachers, examples, config, arrays.folder, seed=seed, workers=workers, device=device)
+        (folder / "arrays" / "complete").touch()
+    jobs = [
+        NetworkJob(
+            role="student",
+            index=index,
+            model=replace(model, head=config.head),
+            training=config.training,
+            seed=seed,
+            arrays=arrays,
+            folder=folder / f"student_{index:03d}",
+            device=device,
+            threads=max(1, cpu_count() // max(1, min(config.students, workers.processes or 1))),
+        )
+        for index in range(config.students)
+    ]
+    fitted = train_networks(jobs, workers, progress)
+    return [
+        Student(model=jobs[0].model, target_names=examples.target_names, units=examples.units, fitted=network)
+        for network in fitted
+    ]
+
+
+def _write_labels(
+    teachers: Teachers | MemberPredictions,
+    examples: Examples,
+    config: DistillConfig,
+    folder: Path,
+    *,
+    seed: int,
+    workers: Workers,
+    device: str,
+) -> None:
+    train, valid = examples.subset("train"), examples.subset("valid")
+    said = {
+        name: member_predictions(teachers, rows, workers, device)
+        for name, rows in (("t", train), ("v", valid))
+    }
+    require_ensemble(said["t"])
+    labels = valid_labels(said["v"].combine(), valid.targets)
+    SharedArrays.write(
+        folder,
+        {"valid.codes": valid.codes} | {f"valid.label.{name}": values for name, values in labels.items()},
+    )
+    write_labelled_copies(
+        folder,
+        train,
+        train_labels(said["t"].combine()),
+        None if isinstance(teachers, MemberPredictions) else teachers,
+        pick_recipes(config.copies, config.recipes),
+        seed=seed,
+        workers=workers,
+        device=device,
+    )
+
+
+def member_predictions(
+    teachers: Teachers | MemberPredictions,
+    rows: Examples,
+    workers: Workers | None = None,
+    device: str = "cpu",
+) -> MemberPredictions:
+    """Return what the members say about the rows: computed by networks, or looked up by id in a table."""
+    if isinstance(teachers, MemberPredictions):
+        return align(teachers, [str(name) for name in rows.ids])
+    return teachers.predict_members(
+        rows.codes, [str(name) for name in rows.ids], workers=workers, device=device
+    )
+
+
+def distill(
+    teachers: Ensemble | Sequence[nn.Module] | MemberPredictions,
+    data: Examples,
+    *,
+    students: int = 1,
+    seed: int = 0,
+    copies: int | None = None,
+    backbone: str | type | None = None,
+    options: Mapping[str, Any] | None = None,
+    head: str = "distilled",
+    training: TrainingConfig | Mapping[str, Any] | None = None,
+    processes: int | None = None,
+    device: str = "auto",
+    progress: bool = True,
+) -> Student | list[Student]:
+    """Distil teachers into a student (or several, as a list, when ``students`` > 1).
+
+    Parameters
+    ----------
+    teachers : Ensemble, list of torch modules, or MemberPredictions
+        Modules map one-hot ``(n, 4, l)`` (A C G T) to ``(n, t)``. Member predictions are joined to the data by id.
+    data : Examples
+        With the splits "train" and "valid"; its training sequences (and altered copies) are what the student learns on.
+    copies : int, optional
+        Altered copies per training sequence labelled by the teachers; default 8, or 0 where teachers are a table.
+    backbone : str or type, optional
+        Default: that of the ensemble; "deepstarr" for other teachers.
+
+    Returns
+    -------
+    Student or list of Student
+    """
+    base = teachers.model if isinstance(teachers, Ensemble) else None
+    model = ModelConfig(
+        backbone=backbone or (base.backbone if base else "deepstarr"),
+        length=data.length,
+        n_targets=len(data.target_names),
+        options=dict(options if options is not None else (base.options if base and backbone is None else {})),
+    )
+    if copies is None:
+        copies = 0 if isinstance(teachers, MemberPredictions) else 8
+    settings = (
+        training
+        if isinstance(training, TrainingConfig)
+        else DEFAULT_TRAINING.model_copy(
+            update=TrainingConfig(**dict(training or {})).model_dump(include=set(training or {}))
+        )
+    )
+    config = DistillConfig(students=students, head=head, copies=copies, training=settings)
+    device = pick_device(device)
+    with (
+        tempfile.TemporaryDirectory(prefix="octodon-") as folder,
+        Workers(processes if device == "cpu" else 0) as workers,
+    ):
+        fitted = distil_students(
+            as_teachers(teachers, data.target_names),
+            data,
+            model,
+            config,
+            seed=seed,
+            folder=Path(folder),
+            workers=workers,
+            device=device,
+            progress=progress,
+        )
+    return fitted[0] if students == 1 else fitted
+
+
+def as_teachers(
+    teachers: Ensemble | Sequence[nn.Module] | MemberPredictions, target_names: tuple[str, ...]
+) -> Teachers | MemberPredictions:
+    """Return teachers in one of the two forms that distillation reads; refuses targets that differ from the data's."""
+    if not isinstance(teachers, Ensemble | MemberPredictions):
+        teachers = ModuleTeachers(modules=list(teachers), target_names=target_names)  # type: ignore[assignment]
+    if teachers.target_names != target_names:  # type: ignore[union-attr]
+        raise ConfigError(
+            f"distill: teachers predict {teachers.target_names}, the data have {target_names}; "  # type: ignore[union-attr]
+            f"name the same targets in the same order"
+        )
+    return teachers  # type: ignore[return-value]

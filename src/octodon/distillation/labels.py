@@ -1,0 +1,91 @@
+"""The label table: train = what the ensemble says; validation and test = what was measured, and the ensemble's std."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from octodon.data.examples import Examples
+from octodon.distillation.copies import DEFAULT_RECIPES, Recipe, altered_copy, copy_seed
+from octodon.distillation.teachers import Teachers
+from octodon.ensemble.workers import Workers
+from octodon.errors import DataError
+from octodon.records import MemberPredictions, Prediction
+
+
+def train_labels(ensemble: Prediction) -> dict[str, ndarray[Any, Any]]:
+    """Return the student's labels on training sequences: ensemble mean and population std (Table 1.3 of the method)."""
+    return {
+        "activity": ensemble.mean.astype(np.float32),
+        "epistemic_std": _epistemic(ensemble).astype(np.float32),
+    }
+
+
+def valid_labels(ensemble: Prediction, measured: ndarray[Any, Any]) -> dict[str, ndarray[Any, Any]]:
+    """Return the labels on validation sequences: MEASURED activity (NaN = missing) and the ensemble's std."""
+    return {"activity": measured.astype(np.float32), "epistemic_std": _epistemic(ensemble).astype(np.float32)}
+
+
+def write_labelled_copies(
+    folder: Path,
+    train: Examples,
+    labels: dict[str, ndarray[Any, Any]],
+    teachers: Teachers | None,
+    recipes: tuple[Recipe, ...],
+    *,
+    seed: int,
+    workers: Workers | None,
+    device: str = "cpu",
+) -> None:
+    """Write training codes followed by labelled altered copies as ``train.*.npy``, copy by copy.
+
+    One copy of the codes is in memory at a time, however many are asked for.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    n, rows = len(train), len(train) * (1 + len(recipes))
+    files = {"train.codes": train.codes} | {f"train.label.{name}": values for name, values in labels.items()}
+    targets = {
+        name: np.lib.format.open_memmap(
+            folder / f"{name}.npy", mode="w+", dtype=values.dtype, shape=(rows, values.shape[1])
+        )
+        for name, values in files.items()
+    }
+    for name, values in files.items():
+        targets[name][:n] = values
+    for number, recipe in enumerate(recipes):
+        if teachers is None:
+            raise DataError(
+                "distill.copies: a table of predictions cannot label altered copies; set copies = 0"
+            )
+        piece = slice(n * (number + 1), n * (number + 2))
+        codes = altered_copy(train.codes, recipe, copy_seed(seed, number))
+        said = teachers.predict_members(codes, workers=workers, device=device).combine()
+        targets["train.codes"][piece] = codes
+        for name, values in train_labels(said).items():
+            targets[f"train.label.{name}"][piece] = values
+    for target in targets.values():
+        target.flush()
+
+
+def pick_recipes(copies: int, recipes: tuple[Recipe, ...] = DEFAULT_RECIPES) -> tuple[Recipe, ...]:
+    """Return one recipe per copy, cycling through the given ones."""
+    return tuple(recipes[i % len(recipes)] for i in range(copies))
+
+
+def require_ensemble(predictions: MemberPredictions) -> None:
+    """Refuse one member: its disagreement with itself is nothing to learn."""
+    if predictions.n_members < 2:
+        raise DataError(
+            "distill: one teacher gives no epistemic std; use at least two members (ensemble.members)"
+        )
+
+
+def _epistemic(ensemble: Prediction) -> ndarray[Any, Any]:
+    if ensemble.epistemic_std is None:
+        raise DataError(
+            "distill: one teacher gives no epistemic std; use at least two members (ensemble.members)"
+        )
+    return ensemble.epistemic_std

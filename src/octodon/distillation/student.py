@@ -1,0 +1,71 @@
+"""The student: one network that answers with activity and its uncertainty."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from octodon.ensemble.ensemble import check_length, name_rows, restore
+from octodon.ensemble.network import FittedNetwork
+from octodon.models.inference import BATCH_SIZE, read_in_batches
+from octodon.models.model import Model, ModelConfig
+from octodon.records import Prediction
+from octodon.seq.codes import as_codes
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Student:
+    """A distilled network.
+
+    Attributes
+    ----------
+    model : ModelConfig
+    target_names : tuple of str
+    units : str
+        Unit of mean and std.
+    fitted : FittedNetwork
+    """
+
+    model: ModelConfig
+    target_names: tuple[str, ...]
+    units: str
+    fitted: FittedNetwork
+
+    @cached_property
+    def network(self) -> Model:
+        """The torch module, in evaluation mode."""
+        return restore(self.model, self.fitted.weights)
+
+    def predict(
+        self,
+        sequences: Any,
+        ids: Sequence[str] | None = None,
+        *,
+        batch_size: int = BATCH_SIZE,
+        device: str = "cpu",
+    ) -> Prediction:
+        """Return activity and uncertainty of each sequence, in input order.
+
+        Parameters
+        ----------
+        sequences : list of str, or (n, l) uint8 codes
+            Of the length that the student was trained on.
+        ids : sequence of str, optional
+            Default "1", "2", ...
+
+        Raises
+        ------
+        DataError, BundleError
+            For a letter that is no base, or another length.
+        """
+        codes = check_length(as_codes(sequences), self.model.length)
+        output = read_in_batches(self.network.to(device), codes, batch_size)
+        return Prediction(
+            ids=name_rows(ids, len(codes)),
+            target_names=self.target_names,
+            mean=output["mean"],
+            epistemic_std=output.get("epistemic_std"),
+            aleatoric_std=output.get("aleatoric_std"),
+        )

@@ -1,0 +1,140 @@
+"""An ensemble: M fitted members of one architecture, and what they predict."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from numpy import ndarray
+
+from octodon.ensemble.arrays import SharedArrays
+from octodon.ensemble.network import FittedNetwork
+from octodon.ensemble.workers import Workers, threads
+from octodon.errors import BundleError
+from octodon.models.inference import BATCH_SIZE, read_in_batches
+from octodon.models.model import Model, ModelConfig, build_model
+from octodon.records import MemberPredictions, Prediction
+from octodon.seq.codes import as_codes
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Ensemble:
+    """M members of one architecture.
+
+    Attributes
+    ----------
+    model : ModelConfig
+    target_names : tuple of str
+    units : str
+        Unit of the predictions.
+    members : tuple of FittedNetwork
+        In the order of their index; each distinct.
+    """
+
+    model: ModelConfig
+    target_names: tuple[str, ...]
+    units: str
+    members: tuple[FittedNetwork, ...]
+
+    def network(self, position: int) -> Model:
+        """Return the network of one member, ready to predict."""
+        return restore(self.model, self.members[position].weights)
+
+    def predict_members(
+        self,
+        sequences: Any,
+        ids: Sequence[str] | None = None,
+        workers: Workers | None = None,
+        device: str = "cpu",
+    ) -> MemberPredictions:
+        """Return what every member predicts.
+
+        Parameters
+        ----------
+        sequences : list of str or (n, l) uint8 codes
+        ids : sequence of str, optional
+            Default "1", "2", ...
+        workers : Workers, optional
+            Processes among which the members are shared; by default this process computes.
+        """
+        codes = check_length(as_codes(sequences), self.model.length)
+        if workers is not None and workers.processes > 0:
+            outputs = self._predict_in_processes(codes, workers)
+        else:
+            outputs = [read_in_batches(self.network(i).to(device), codes) for i in range(len(self.members))]
+        return MemberPredictions(
+            ids=name_rows(ids, len(codes)),
+            target_names=self.target_names,
+            mean=np.stack([output["mean"] for output in outputs]),
+            aleatoric_std=stack_or_none([output.get("aleatoric_std") for output in outputs]),
+        )
+
+    def predict(self, sequences: Any, ids: Sequence[str] | None = None) -> Prediction:
+        """Return the ensemble's mean and epistemic std (law of total variance)."""
+        return self.predict_members(sequences, ids).combine()
+
+    def _predict_in_processes(self, codes: UInt8[ndarray, "n l"], workers: Workers) -> list[dict[str, Any]]:
+        with tempfile.TemporaryDirectory(prefix="octodon-") as folder:
+            arrays = SharedArrays.write(Path(folder), {"codes": codes})
+            jobs = [_PredictJob(model=self.model, weights=m.weights, arrays=arrays) for m in self.members]
+            return workers.run(_predict_member, jobs)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _PredictJob:
+    model: ModelConfig
+    weights: dict[str, torch.Tensor]
+    arrays: SharedArrays
+
+
+def _predict_member(job: _PredictJob) -> dict[str, ndarray[Any, Any]]:
+    with threads(1):
+        return read_in_batches(restore(job.model, job.weights), job.arrays["codes"], BATCH_SIZE)
+
+
+def restore(config: ModelConfig, weights: dict[str, torch.Tensor]) -> Model:
+    """Return the network with exactly these weights; a missing or unexpected tensor is refused."""
+    model = build_model(config, seed=0)
+    try:
+        model.load_state_dict(weights, strict=True)
+    except RuntimeError as error:
+        raise BundleError(
+            f"weights do not fit the architecture: {str(error).splitlines()[-1].strip()}"
+        ) from None
+    return model.eval()
+
+
+def check_length(codes: UInt8[ndarray, "n l"], length: int) -> UInt8[ndarray, "n l"]:
+    """Return the codes if they have the length that the network was trained on; refuses otherwise."""
+    if codes.shape[1] != length:
+        raise BundleError(
+            f"sequences have {codes.shape[1]} bp, the model was trained on {length} bp; crop or flank them first "
+            f"(nothing is padded in silence)"
+        )
+    return codes
+
+
+def name_rows(ids: Sequence[str] | None, n: int) -> ndarray[Any, Any]:
+    """Return identifiers as an array, "1" to "n" by default."""
+    names = [str(i + 1) for i in range(n)] if ids is None else list(ids)
+    return np.array(names, dtype=object)
+
+
+def stack_or_none(arrays: list[ndarray[Any, Any] | None]) -> ndarray[Any, Any] | None:
+    """Return arrays stacked on a new first axis, or None if there are none."""
+    present = [array for array in arrays if array is not None]
+    return np.stack(present) if present else None
+
+
+def merge(ensembles: Sequence[Ensemble]) -> Ensemble:
+    """Return one ensemble of all members of several with the same architecture and targets."""
+    first = ensembles[0]
+    if any((e.model, e.target_names) != (first.model, first.target_names) for e in ensembles):
+        raise BundleError("ensembles differ in architecture or targets; only like members can be averaged")
+    return replace(first, members=tuple(member for e in ensembles for member in e.members))

@@ -1,0 +1,145 @@
+"""Train an ensemble: M independent networks on the same examples."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from octodon.data.examples import Examples
+from octodon.ensemble.arrays import SharedArrays
+from octodon.ensemble.ensemble import Ensemble
+from octodon.ensemble.network import FittedNetwork, NetworkJob, fit_network, read_fitted
+from octodon.ensemble.progress import TrainingProgress
+from octodon.ensemble.workers import Workers, pick_device
+from octodon.models.model import ModelConfig
+from octodon.training.config import Config, TrainingConfig
+
+
+class EnsembleConfig(Config):
+    """How many members, and how each is fitted."""
+
+    members: int = Field(default=10, ge=1, description="networks in the ensemble; one gives no epistemic std")
+    head: str = Field(default="standardised_mean", description="see octodon list heads")
+    training: TrainingConfig = TrainingConfig()
+
+
+def train_networks(jobs: list[NetworkJob], workers: Workers, progress: bool = True) -> list[FittedNetwork]:
+    """Fit every job's network, showing progress; networks finished before are kept."""
+    with TrainingProgress(jobs, enabled=progress) as display:
+        workers.run(fit_network, jobs, on_tick=display.tick)
+    return [read_fitted(job.folder, job.index) for job in jobs]
+
+
+def train_ensemble(
+    examples: Examples,
+    model: ModelConfig,
+    config: EnsembleConfig,
+    *,
+    seed: int,
+    folder: Path,
+    workers: Workers,
+    device: str = "cpu",
+    progress: bool = True,
+) -> Ensemble:
+    """Return the fitted ensemble; members are written to ``folder`` one by one as they finish."""
+    data = {
+        f"{split}.{name}": values
+        for split in ("train", "valid")
+        for name, values in activity_arrays(examples.subset(split)).items()
+    }
+    arrays = SharedArrays.write(folder / "arrays", data)
+    jobs = [
+        NetworkJob(
+            role="member",
+            index=index,
+            model=model,
+            training=config.training,
+            seed=seed,
+            arrays=arrays,
+            folder=folder / f"member_{index:03d}",
+            device=device,
+        )
+        for index in range(config.members)
+    ]
+    members = train_networks(jobs, workers, progress)
+    return Ensemble(
+        model=model, target_names=examples.target_names, units=examples.units, members=tuple(members)
+    )
+
+
+def activity_arrays(examples: Examples) -> dict[str, Any]:
+    """Return codes and measured activity under the names that jobs read."""
+    return {"codes": examples.codes, "label.activity": examples.targets.astype("float32")}
+
+
+def train(
+    data: Examples,
+    backbone: str | type = "deepstarr",
+    members: int = 10,
+    seed: int = 0,
+    *,
+    options: Mapping[str, Any] | None = None,
+    training: TrainingConfig | Mapping[str, Any] | None = None,
+    head: str = "standardised_mean",
+    processes: int | None = None,
+    device: str = "auto",
+    progress: bool = True,
+) -> Ensemble:
+    """Train an ensemble on examples that have a split.
+
+    Parameters
+    ----------
+    data : Examples
+        With rows in the splits "train" and "valid"; see ``Examples.split``.
+    backbone : str or type
+        A registered name, ``"path/to/file.py:Class"`` or an ``nn.Module`` class.
+    members : int
+        Networks to train.
+    seed : int
+        Member k is a pure function of (seed, k, settings, data).
+    options : mapping, optional
+        Keyword arguments of the backbone.
+    training : TrainingConfig or mapping, optional
+        ``{"epochs": 50}`` changes one setting.
+    processes : int, optional
+        Worker processes on a CPU; default one per core, 0 = in this process.
+    device : str
+        "auto", "cpu" or "cuda".
+
+    Returns
+    -------
+    Ensemble
+
+    Raises
+    ------
+    DataError, ConfigError, RunError
+        One line each: what, where, what to do.
+    """
+    settings = training if isinstance(training, TrainingConfig) else TrainingConfig(**dict(training or {}))
+    model = ModelConfig(
+        backbone=backbone,
+        length=data.length,
+        n_targets=len(data.target_names),
+        head=head,
+        options=dict(options or {}),
+    )
+    device = pick_device(device)
+    config = EnsembleConfig(members=members, head=head, training=settings)
+    with (
+        tempfile.TemporaryDirectory(prefix="octodon-") as folder,
+        Workers(processes if device == "cpu" else 0) as workers,
+    ):
+        return train_ensemble(
+            data,
+            model,
+            config,
+            seed=seed,
+            folder=Path(folder),
+            workers=workers,
+            device=device,
+            progress=progress,
+        )

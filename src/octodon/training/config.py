@@ -1,0 +1,39 @@
+"""How one network is fitted."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Config(BaseModel):
+    """A frozen section of the configuration that refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TrainingConfig(Config):
+    """Adam on batches, with a schedule for the learning rate; the weights of the best validation epoch are kept.
+
+    Defaults are the published teacher settings (``docs/method``).
+    """
+
+    epochs: int = Field(default=100, ge=1, description="most epochs")
+    batch_size: int = Field(default=128, ge=2, description="sequences per step")
+    learning_rate: float = Field(
+        default=1e-3, gt=0, description="of Adam, at the start (plateau) or the peak (cosine)"
+    )
+    schedule: Literal["plateau", "cosine"] = Field(
+        default="plateau",
+        description="plateau: decay when validation stalls, stop early; cosine: short warm-up, then cosine to zero",
+    )
+    stop_patience: int = Field(
+        default=10, ge=1, description="plateau: epochs without improvement before stopping"
+    )
+    decay_patience: int = Field(
+        default=5, ge=1, description="plateau: epochs without improvement before a decay"
+    )
+    decay_factor: float = Field(default=0.1, gt=0, lt=1, description="plateau: factor of a decay")
+    min_learning_rate: float = Field(default=1e-7, ge=0, description="plateau: floor of the learning rate")
+    weight_decay: float = Field(default=0.0, ge=0, description="decoupled weight decay (AdamW) when above 0")

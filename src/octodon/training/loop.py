@@ -1,0 +1,174 @@
+"""Fit one network: fresh optimiser, seeded batches and dropout, best weights kept by copy."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from octodon.errors import RunError
+from octodon.models.model import Model
+from octodon.seeds import derive_seed
+from octodon.seq.onehot import one_hot
+from octodon.training.batches import batch_slices, epoch_order
+from octodon.training.config import TrainingConfig
+from octodon.training.schedule import Schedule
+
+_VALIDATION_BATCH = 256
+
+
+class DivergedError(RunError):
+    """The loss became infinite or NaN; the weights are useless."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LabelledCodes:
+    """Sequences with labels by quantity, on the device where they are used."""
+
+    codes: UInt8[Tensor, "n l"]
+    labels: Mapping[str, Tensor]
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def to(self, device: torch.device) -> LabelledCodes:
+        """Return the same rows on a device."""
+        labels = {name: label.to(device) for name, label in self.labels.items()}
+        return LabelledCodes(codes=self.codes.to(device), labels=labels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochRecord:
+    """What one epoch did; losses are means over rows and targets, in the head's units."""
+
+    epoch: int
+    train_loss: float
+    valid_loss: float
+    learning_rate: float
+    seconds: float
+    is_best: bool
+
+
+def fit(
+    model: Model,
+    train: LabelledCodes,
+    valid: LabelledCodes,
+    config: TrainingConfig,
+    seed: int,
+    on_epoch: Callable[[EpochRecord], None] | None = None,
+) -> list[EpochRecord]:
+    """Train ``model`` in place and leave it, in evaluation mode, with the weights of its best validation epoch.
+
+    Parameters
+    ----------
+    model : Model
+        A freshly built network; its head takes label scales from ``train``.
+    train, valid : LabelledCodes
+        On the device of the model.
+    seed : int
+        Determines data order and dropout; the global generator is left as found.
+    on_epoch : callable, optional
+        Called with the record of every finished epoch.
+
+    Returns
+    -------
+    list of EpochRecord
+        The history, one record an epoch.
+
+    Raises
+    ------
+    DivergedError
+        When the training or validation loss is not finite.
+    """
+    device = next(model.parameters()).device
+    model.head.fit_scale(train.labels)
+    optimiser = _optimiser(model, config)
+    schedule = Schedule(config)
+    history: list[EpochRecord] = []
+    best: dict[str, Tensor] = {}
+    for epoch in range(config.epochs):
+        start = time.perf_counter()
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(derive_seed(seed, "dropout", epoch))
+            train_loss = _train_epoch(model, train, optimiser, schedule, (seed, epoch))
+        valid_loss = mean_loss(model, valid)
+        if not (math.isfinite(train_loss) and math.isfinite(valid_loss)):
+            raise DivergedError(
+                f"training: loss is {train_loss} (validation {valid_loss}) in epoch {epoch + 1}"
+            )
+        rate = optimiser.param_groups[0]["lr"]
+        is_best = schedule.update(epoch, valid_loss)
+        if is_best:
+            # clone: a state dict aliases the live weights, and the next step would change the "best" ones.
+            best = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        record = EpochRecord(
+            epoch=epoch,
+            train_loss=train_loss,
+            valid_loss=valid_loss,
+            learning_rate=rate,
+            seconds=time.perf_counter() - start,
+            is_best=is_best,
+        )
+        history.append(record)
+        if on_epoch is not None:
+            on_epoch(record)
+        if schedule.should_stop:
+            break
+    model.load_state_dict(best)
+    model.eval()
+    return history
+
+
+def mean_loss(model: Model, data: LabelledCodes) -> float:
+    """Return the loss in evaluation mode, averaged over the labels present."""
+    model.eval()
+    total = 0.0
+    with torch.inference_mode():
+        for rows in batch_slices(len(data), _VALIDATION_BATCH):
+            labels = {name: label[rows] for name, label in data.labels.items()}
+            raw = model(one_hot(data.codes[rows]))
+            total += float(model.head.loss(raw, labels).double().sum())
+    return total / _n_present(data.labels["activity"])
+
+
+def _train_epoch(
+    model: Model,
+    train: LabelledCodes,
+    optimiser: torch.optim.Optimizer,
+    schedule: Schedule,
+    seed_and_epoch: tuple[int, int],
+) -> float:
+    model.train()
+    seed, epoch = seed_and_epoch
+    order = torch.from_numpy(epoch_order(seed, epoch, len(train))).to(train.codes.device)
+    slices = batch_slices(len(train), schedule.config.batch_size)
+    total = torch.zeros((), dtype=torch.float64, device=train.codes.device)
+    for step, piece in enumerate(slices):
+        rows = order[piece]
+        labels = {name: label[rows] for name, label in train.labels.items()}
+        rate = schedule.step_rate(epoch * len(slices) + step, schedule.config.epochs * len(slices))
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        loss = model.head.loss(model(one_hot(train.codes[rows])), labels).sum()
+        optimiser.zero_grad(set_to_none=True)
+        (loss / _n_present(labels["activity"])).backward()
+        optimiser.step()
+        total += loss.detach().double()
+    return float(total) / _n_present(train.labels["activity"])
+
+
+def _n_present(label: Tensor) -> int:
+    return max(1, int(torch.isfinite(label).sum()))
+
+
+def _optimiser(model: Model, config: TrainingConfig) -> torch.optim.Optimizer:
+    kind = torch.optim.AdamW if config.weight_decay > 0 else torch.optim.Adam
+    # eps of Keras; one fused kernel instead of one a tensor.
+    return kind(
+        model.parameters(), lr=config.learning_rate, eps=1e-7, weight_decay=config.weight_decay, fused=True
+    )
