@@ -1,3 +1,92 @@
-"""octodon: ensembles of sequence-to-activity networks, distilled into one network that knows how sure it is."""
+"""octodon: ensembles of sequence-to-activity networks, distilled into one network that knows how sure it is.
+
+Public names are loaded when they are first used, so that ``import octodon`` is instant.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from octodon.artifact.bundle import load, save
+    from octodon.data.examples import Examples
+    from octodon.data.formats.barcodes import read_barcodes
+    from octodon.data.formats.deepstarr import read_deepstarr
+    from octodon.data.formats.fasta import read_fasta
+    from octodon.data.formats.hdf5 import read_hdf5
+    from octodon.data.formats.lentimpra import read_lentimpra
+    from octodon.data.formats.table import read_table
+    from octodon.data.simulate import simulate
+    from octodon.distillation.distill import distill
+    from octodon.distillation.student import Student
+    from octodon.ensemble.ensemble import Ensemble
+    from octodon.ensemble.train import train
+    from octodon.errors import BundleError, ConfigError, DataError, OctodonError, RunError
+    from octodon.experiment.config import load_config
+    from octodon.experiment.run import run_experiment
+    from octodon.metrics.evaluate import evaluate_split
+    from octodon.records import MemberPredictions, Prediction
+    from octodon.seq.codes import decode, encode
+
+_HOMES = {
+    "octodon.artifact.bundle": ("load", "save"),
+    "octodon.data.examples": ("Examples",),
+    "octodon.data.formats.barcodes": ("read_barcodes",),
+    "octodon.data.formats.deepstarr": ("read_deepstarr",),
+    "octodon.data.formats.fasta": ("read_fasta",),
+    "octodon.data.formats.hdf5": ("read_hdf5",),
+    "octodon.data.formats.lentimpra": ("read_lentimpra",),
+    "octodon.data.formats.table": ("read_table",),
+    "octodon.data.simulate": ("simulate",),
+    "octodon.distillation.distill": ("distill",),
+    "octodon.distillation.student": ("Student",),
+    "octodon.ensemble.ensemble": ("Ensemble",),
+    "octodon.ensemble.train": ("train",),
+    "octodon.errors": ("BundleError", "ConfigError", "DataError", "OctodonError", "RunError"),
+    "octodon.experiment.config": ("load_config",),
+    "octodon.experiment.run": ("run_experiment",),
+    "octodon.metrics.evaluate": ("evaluate_split",),
+    "octodon.records": ("MemberPredictions", "Prediction"),
+    "octodon.seq.codes": ("decode", "encode"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "BundleError",
+    "ConfigError",
+    "DataError",
+    "Ensemble",
+    "Examples",
+    "MemberPredictions",
+    "OctodonError",
+    "Prediction",
+    "RunError",
+    "Student",
+    "decode",
+    "distill",
+    "encode",
+    "evaluate_split",
+    "load",
+    "load_config",
+    "read_barcodes",
+    "read_deepstarr",
+    "read_fasta",
+    "read_hdf5",
+    "read_lentimpra",
+    "read_table",
+    "run_experiment",
+    "save",
+    "simulate",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME_OF:
+        return getattr(import_module(_HOME_OF[name]), name)
+    raise AttributeError(f"module 'octodon' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

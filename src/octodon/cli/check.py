@@ -1,0 +1,34 @@
+"""``octodon check``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from octodon.cli.options import ExperimentFile, Set
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog="Example: octodon check experiment.toml")(check)
+
+
+def check(
+    experiment: ExperimentFile,
+    set: Set = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """Look at the data before training: leaks, duplicates, lengths, N, missing values, replicates, noise ceiling."""
+    import json as json_format
+
+    from octodon.data.audit import audit
+    from octodon.experiment.config import load_config
+    from octodon.experiment.prepare import read_split
+
+    report = audit(read_split(load_config(experiment, set or [])))
+    if json:
+        sys.stdout.write(json_format.dumps(report.to_dict(), indent=2) + "\n")
+    else:
+        sys.stdout.write("\n".join(report.lines()) + "\n")

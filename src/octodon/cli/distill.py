@@ -1,0 +1,45 @@
+"""``octodon distill``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from octodon.cli.options import ExperimentFile, OutFolder, Quiet, Set
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog="Example: octodon distill experiment.toml --teachers predictions.parquet --out run")(
+        distill
+    )
+
+
+def distill(
+    experiment: ExperimentFile,
+    teachers: Annotated[
+        Path,
+        typer.Option(
+            "--teachers",
+            help="Member predictions of any tool (columns id, member, one per target; each id once per member), or the "
+            "folder of an ensemble.",
+        ),
+    ],
+    out: OutFolder = Path("run"),
+    set: Set = None,
+    quiet: Quiet = False,
+) -> None:
+    """Distil networks that exist already; nothing but the student is trained.
+
+    A table of predictions cannot label altered copies, so distill.copies is 0 with it.
+    """
+    from octodon.cli.output import print_files, print_summary, say
+    from octodon.experiment.config import load_config
+    from octodon.experiment.given import distil_given
+
+    config = load_config(experiment, set or [])
+    result = distil_given(config, teachers, out, progress=not quiet, say=say)
+    print_summary(result.metrics)
+    print_files(result.folder)

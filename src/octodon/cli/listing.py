@@ -1,0 +1,41 @@
+"""``octodon list``."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from typing import Annotated
+
+import typer
+
+KINDS = {
+    "backbones": ("octodon.models.backbones", "backbones"),
+    "heads": ("octodon.models.heads", "heads"),
+    "readers": ("octodon.data.formats", "readers"),
+    "sets": ("octodon.data.sets", "sets"),
+    "metrics": ("octodon.metrics", "metrics"),
+    "augmentations": ("octodon.training.augmentations", "augmentations"),
+}
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("list", epilog="Example: octodon list backbones")(list_parts)
+
+
+def list_parts(
+    kind: Annotated[str, typer.Argument(help=f"One of: {', '.join(KINDS)}.")] = "backbones",
+) -> None:
+    """List the parts that a configuration can name, with one line about each."""
+    from importlib import import_module
+
+    from octodon.errors import ConfigError
+    from octodon.registry import suggest
+
+    if kind not in KINDS:
+        raise ConfigError(f"list: no {kind!r}; {suggest(kind, list(KINDS))}")
+    package, name = KINDS[kind]
+    registry = getattr(import_module(package), name)
+    for part in registry:
+        summary = (inspect.getdoc(registry[part]) or "").split("\n", 1)[0]
+        sys.stdout.write(f"{part:<24} {summary}\n")

@@ -1,0 +1,47 @@
+"""``octodon``: the commands, and the one place where errors become one line and exit code 2."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from octodon.cli import check, demo, distill, doctor, listing, predict, run, simulate, sweep
+from octodon.errors import OctodonError
+
+app = typer.Typer(
+    name="octodon",
+    help="Train an ensemble on DNA activity data and distil it into one network that knows how sure it is.",
+    epilog="First steps: octodon demo --out demo-run. Own data: octodon run experiment.toml --out run.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for module in (run, predict, check, distill, sweep, simulate, demo, doctor, listing):
+    module.add_to(app)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: bool = typer.Option(False, "--version", help="Print the version.")) -> None:
+    if version:
+        import octodon
+
+        typer.echo(octodon.__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one line on standard error and exit code 2."""
+    try:
+        app()
+    except OctodonError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped; the same command goes on from the networks that are finished\n")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""Options that mean the same in every command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ExperimentFile = Annotated[
+    Path, typer.Argument(metavar="EXPERIMENT.toml", help="The experiment's TOML file.")
+]
+OutFolder = Annotated[Path, typer.Option("--out", help="Folder to make (or to go on with).")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override a setting; may be repeated."),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress display.")]
+Sequence = Annotated[str, typer.Option("--sequence", help="Column of the sequences in a table.")]
+Id = Annotated[
+    str | None, typer.Option("--id", help="Column of the identifiers in a table (default: row numbers).")
+]
+Backbone = Annotated[
+    str | None,
+    typer.Option(
+        "--backbone", metavar="FILE.py:Class", help="Code of a backbone that is not part of octodon."
+    ),
+]

@@ -1,0 +1,30 @@
+"""``octodon run``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from octodon.cli.options import ExperimentFile, OutFolder, Quiet, Set
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog="Example: octodon run experiment.toml --out run --set ensemble.members=5")(run)
+
+
+def run(
+    experiment: ExperimentFile, out: OutFolder = Path("run"), set: Set = None, quiet: Quiet = False
+) -> None:
+    """Train the ensemble, distil the student, evaluate both on the test set.
+
+    A folder in which the same experiment was interrupted goes on with the networks that are finished there.
+    """
+    from octodon.cli.output import print_files, print_summary, say
+    from octodon.experiment.config import load_config
+    from octodon.experiment.run import run_experiment
+
+    result = run_experiment(load_config(experiment, set or []), out, progress=not quiet, say=say)
+    print_summary(result.metrics)
+    print_files(result.folder)

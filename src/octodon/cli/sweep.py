@@ -1,0 +1,39 @@
+"""``octodon sweep``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from octodon.cli.options import ExperimentFile, OutFolder, Quiet, Set
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog="Example: octodon sweep experiment.toml --fractions 0.1,0.25,0.5,0.75,1 --out sweep")(
+        sweep
+    )
+
+
+def sweep(
+    experiment: ExperimentFile,
+    fractions: Annotated[
+        str,
+        typer.Option(
+            "--fractions", help="Shares of the training rows, comma-separated; smaller lie in larger."
+        ),
+    ] = "0.1,0.25,0.5,0.75,1",
+    out: OutFolder = Path("sweep"),
+    set: Set = None,
+    quiet: Quiet = False,
+) -> None:
+    """Repeat the experiment per training fraction and draw accuracy against the amount of data."""
+    from octodon.cli.output import say
+    from octodon.experiment.config import load_config
+    from octodon.experiment.sweep import parse_fractions, run_sweep
+
+    config = load_config(experiment, set or [])
+    figure = run_sweep(config, parse_fractions(fractions), out, progress=not quiet, say=say)
+    say(f"curves: {figure}; numbers: {out / 'results' / 'metrics.tsv'}")

@@ -1,0 +1,171 @@
+"""The configuration of an experiment: TOML -> typed values; unknown keys are refused with a suggestion."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import tomli_w
+from pydantic import BaseModel, Field, ValidationError
+
+from octodon.distillation.distill import DistillConfig
+from octodon.ensemble.train import EnsembleConfig
+from octodon.errors import ConfigError
+from octodon.registry import suggest
+from octodon.training.config import Config
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "paper": {
+        "ensemble": {"head": "mean"},
+        "distill": {
+            "head": "distilled_linear",
+            "copies": 0,
+            "training": {"schedule": "plateau", "epochs": 100, "decay_factor": 0.2},
+        },
+    },
+}
+"""What a preset changes in the class defaults. ``paper``: the published choices (plain MSE, linear std, no copies)."""
+
+
+class ModelSection(Config):
+    """Which network."""
+
+    backbone: str = Field(
+        default="deepstarr", description="a name (octodon list backbones) or path/to/file.py:Class"
+    )
+    options: dict[str, Any] = Field(default={}, description="keyword arguments of the backbone")
+
+
+class RunSection(Config):
+    """Where and how it is computed; nothing here changes a result on a CPU but ``device``."""
+
+    processes: int | None = Field(
+        default=None, ge=0, description="worker processes on a CPU; default one per core"
+    )
+    device: str = Field(
+        default="auto", description="auto, cpu or cuda; a GPU that is asked for must be there"
+    )
+
+
+class ExperimentConfig(Config):
+    """Everything that determines a run."""
+
+    preset: Literal["default", "paper"] = "default"
+    seed: int = Field(default=0, ge=0, description="every random number follows from it")
+    train_fraction: float = Field(
+        default=1.0, gt=0, le=1, description="share of the training rows, seeded and nested"
+    )
+    data: dict[str, Any] = Field(description="what to read; see octodon list readers")
+    split: dict[str, Any] = Field(
+        default={}, description="how to split; default: the split column, else fractions"
+    )
+    model: ModelSection = ModelSection()
+    ensemble: EnsembleConfig = EnsembleConfig()
+    distill: DistillConfig = DistillConfig()
+    run: RunSection = RunSection()
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
+    """Return the configuration of a TOML file.
+
+    Parameters
+    ----------
+    path : Path
+    overrides : sequence of str
+        ``"ensemble.members=5"``; values are TOML, or plain text.
+
+    Raises
+    ------
+    ConfigError
+        No file, not TOML, an unknown key (with a suggestion), a value of the wrong type or out of range.
+    """
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such file; expected a TOML file (see README, or octodon run --help)")
+    try:
+        content = tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from None
+    for override in overrides:
+        content = merge(content, parse_override(override))
+    config = resolve(content, where=str(path))
+    return config.model_copy(update={"data": _absolute(config.data, path.parent)})
+
+
+def resolve(content: Mapping[str, Any], where: str = "experiment") -> ExperimentConfig:
+    """Return the typed configuration of plain values, the preset's choices filled in below the given ones."""
+    preset = content.get("preset", "default")
+    if preset not in PRESETS:
+        raise ConfigError(f"{where}: preset: no {preset!r}; {suggest(str(preset), list(PRESETS))}")
+    if "data" not in content:
+        raise ConfigError(f"{where}: no [data] section; expected at least data.path and data.targets")
+    try:
+        return ExperimentConfig.model_validate(merge(PRESETS[preset], content))
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {first_problem(error, ExperimentConfig)}") from None
+
+
+def dump(config: ExperimentConfig) -> str:
+    """Return the configuration as TOML with every default spelled out; reading it back gives an equal one."""
+    return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``base`` with the values of ``over``, section by section."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = (
+            merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+        )
+    return merged
+
+
+def parse_override(text: str) -> dict[str, Any]:
+    """Return ``{"ensemble": {"members": 5}}`` for ``"ensemble.members=5"``."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {text!r}: expected SECTION.KEY=VALUE, for example ensemble.members=5")
+    try:
+        parsed: Any = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value
+    for name in reversed(key.strip().split(".")):
+        parsed = {name: parsed}
+    return parsed
+
+
+def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
+    """Return the first problem that pydantic found as ``section.key: got ..., expected ...``."""
+    problem = error.errors()[0]
+    where = ".".join(map(str, problem["loc"]))
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if problem["type"] == "extra_forbidden":
+        known = list(_fields_at(model, problem["loc"][:-1]))
+        return f"{where}: unknown key; {suggest(str(problem['loc'][-1]), known)}{more}"
+    if problem["type"] == "missing":
+        return f"{where}: missing{more}"
+    message = problem["msg"][0].lower() + problem["msg"][1:]
+    return f"{where}: got {problem['input']!r}, {message}{more}"
+
+
+def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> dict[str, Any]:
+    for name in location:
+        annotation = model.model_fields[str(name)].annotation
+        candidates = [annotation, *get_args(annotation)]
+        model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
+    return dict(model.model_fields)
+
+
+def _absolute(data: Mapping[str, Any], base: Path) -> dict[str, Any]:
+    """Return the data section with paths relative to the TOML file made absolute, so that the run's copy can be re-run."""
+    resolved = dict(data)
+    for key, value in data.items():
+        if isinstance(value, str) and (key in _PATH_KEYS or key.endswith("_path")):
+            resolved[key] = str((base / Path(value).expanduser()).resolve())
+    return resolved
+
+
+_PATH_KEYS = ("path", "folder", "sequences", "activity", "fasta")

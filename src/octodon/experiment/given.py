@@ -1,0 +1,44 @@
+"""Distil what exists already: an ensemble bundle, or a table of member predictions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from octodon.artifact.bundle import load
+from octodon.distillation.teachers import read_member_predictions
+from octodon.ensemble.ensemble import Ensemble
+from octodon.errors import BundleError
+from octodon.experiment.config import ExperimentConfig
+from octodon.experiment.prepare import prepare
+from octodon.experiment.run import RunResult, Say, run_experiment
+from octodon.records import MemberPredictions
+
+
+def distil_given(
+    config: ExperimentConfig,
+    teachers: str | Path,
+    out: str | Path,
+    *,
+    progress: bool = True,
+    say: Say = lambda line: None,
+) -> RunResult:
+    """Run an experiment with given teachers instead of training an ensemble.
+
+    Parameters
+    ----------
+    teachers : path
+        Folder of an ensemble, or a table (Parquet, TSV, CSV) with columns id, member and one per target.
+    """
+    path = Path(teachers)
+    given: Ensemble | MemberPredictions
+    if path.is_dir():
+        loaded = load(path, backbone=config.model.backbone if ".py:" in config.model.backbone else None)
+        if not isinstance(loaded, Ensemble):
+            raise BundleError(f"--teachers {path}: a student, expected an ensemble (several members)")
+        given = loaded
+    else:
+        given = read_member_predictions(path, prepare(config).target_names)
+        if config.distill.copies:
+            say("a table of predictions cannot label altered copies: distill.copies = 0")
+        config = config.model_copy(update={"distill": config.distill.model_copy(update={"copies": 0})})
+    return run_experiment(config, out, teachers=given, progress=progress, say=say)

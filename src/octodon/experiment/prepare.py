@@ -1,0 +1,60 @@
+"""The examples of an experiment: read, split, checked for leaks, thinned; and what is reported about them."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+
+from octodon.data.audit import audit
+from octodon.data.examples import Examples
+from octodon.data.read import read
+from octodon.data.splits import refuse_leaks, split_examples, split_sizes
+from octodon.data.subsample import subsample
+from octodon.errors import DataError
+from octodon.experiment.config import ExperimentConfig
+
+
+def read_split(config: ExperimentConfig) -> Examples:
+    """Return the examples with their split, leaks not yet judged (for ``octodon check``)."""
+    examples = read(config.data)
+    options = {key: value for key, value in config.split.items() if key != "on_leak"}
+    if "by" not in options:
+        options["by"] = "column" if examples.splits is not None or "column" in options else "fraction"
+    if options["by"] in ("fraction", "group"):
+        options.setdefault("seed", config.seed)
+    return split_examples(examples, **options)
+
+
+def prepare(config: ExperimentConfig) -> Examples:
+    """Return the examples that a run trains and tests on; refuses a leaking split unless told otherwise."""
+    examples = read_split(config)
+    if not examples.target_names:
+        raise DataError("data.targets: none given; a run needs at least one measured target")
+    examples = refuse_leaks(examples, on_leak=config.split.get("on_leak", "refuse"))
+    if config.train_fraction < 1:
+        examples = subsample(examples, config.train_fraction, seed=config.seed)
+    return examples
+
+
+def describe(examples: Examples) -> dict[str, Any]:
+    """Return what ``data.json`` holds: rows, drops with reasons, split sizes, hashes and the audit."""
+    return {
+        "rows": len(examples),
+        "length_bp": examples.length,
+        "targets": list(examples.target_names),
+        "units": examples.units,
+        "splits": split_sizes(examples),
+        "dropped": dict(examples.dropped),
+        "sha256": {
+            "codes": _hash(examples.codes),
+            "targets": _hash(examples.targets),
+            "ids": hashlib.sha256("\n".join(map(str, examples.ids)).encode()).hexdigest(),
+        },
+        "audit": audit(examples).to_dict(),
+    }
+
+
+def _hash(values: np.ndarray[Any, Any]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
