@@ -1,0 +1,148 @@
+"""Tables (TSV, CSV, gzipped or not, Parquet) as a stream of Arrow batches that hold only the columns asked for."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+
+from octodon.data._arrow import NO_VALUE, compute
+from octodon.data._files import existing_file, one_line, open_binary, plain_suffix, reading
+from octodon.errors import DataError
+from octodon.registry import suggest
+
+TABLE_SUFFIXES = (".tsv", ".txt", ".tab", ".csv", ".parquet", ".pq", ".gz")
+_PARQUET = (".parquet", ".pq")
+_BLOCK_BYTES = 8 << 20
+_PARQUET_ROWS = 32_768
+
+TEXT = pa.string()
+NUMBER = pa.float64()
+
+
+def column_names(path: str | Path, delimiter: str | None = None) -> list[str]:
+    """Return the names in the header."""
+    file = existing_file(path)
+    if plain_suffix(file) in _PARQUET:
+        try:
+            with reading(file):
+                return pq.read_schema(file).names
+        except pa.ArrowException as error:
+            raise _unreadable(file, error) from error
+    with open_binary(file) as stream:
+        first = stream.readline()
+    try:
+        line = first.decode("utf-8-sig").rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise DataError(f"{file}: the first line is not text; expected a table with a header") from None
+    return next(csv.reader([line], delimiter=delimiter or _delimiter(file)), [])
+
+
+def table_batches(
+    path: str | Path, types: Mapping[str, pa.DataType], delimiter: str | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Yield batches with the columns of ``types``, in that order and of those types, from top to bottom.
+
+    Parameters
+    ----------
+    path : path
+        ``.parquet`` is Parquet; ``.csv`` is comma-separated; every other name is tab-separated; gzip by content.
+    types : mapping
+        Arrow type of each column that is wanted: TEXT or NUMBER.
+    delimiter : str or None
+        Overrides the separator that the name implies.
+
+    Raises
+    ------
+    DataError
+        For a missing file or column, an empty table, text in a number column, a truncated or damaged file.
+    """
+    file = existing_file(path)
+    _refuse_columns(file, column_names(file, delimiter), list(types))
+    n_rows = 0
+    try:
+        for batch in _batches(file, types, delimiter):
+            n_rows += batch.num_rows
+            if batch.num_rows:
+                yield batch
+    except pa.ArrowException as error:
+        _refuse_text(file, types, delimiter)
+        raise _unreadable(file, error) from error
+    if n_rows == 0:
+        raise DataError(f"{file}: the table has a header but no rows; expected at least one")
+
+
+def _unreadable(file: Path, error: BaseException) -> DataError:
+    return DataError(f"{file}: cannot be read as a table: {one_line(error)}; write it anew or copy it again")
+
+
+def _delimiter(file: Path) -> str:
+    return "," if plain_suffix(file) == ".csv" else "\t"
+
+
+def _refuse_columns(file: Path, header: Sequence[str], wanted: Sequence[str]) -> None:
+    for name in wanted:
+        if name not in header:
+            raise DataError(f"{file}: no column {name!r}; {suggest(name, list(header))}")
+        if header.count(name) > 1:
+            raise DataError(
+                f"{file}: {header.count(name)} columns are called {name!r}, expected one; rename them"
+            )
+
+
+def _batches(file: Path, types: Mapping[str, pa.DataType], delimiter: str | None) -> Iterator[pa.RecordBatch]:
+    if plain_suffix(file) in _PARQUET:
+        with reading(file), pq.ParquetFile(file) as parquet:
+            for batch in parquet.iter_batches(batch_size=_PARQUET_ROWS, columns=list(types)):
+                arrays = [compute.cast(batch.column(name), kind) for name, kind in types.items()]
+                yield pa.record_batch(arrays, names=list(types))
+        return
+    with open_binary(file) as stream:
+        reader = pacsv.open_csv(
+            pa.PythonFile(stream, mode="r"),
+            read_options=pacsv.ReadOptions(block_size=_BLOCK_BYTES),
+            parse_options=pacsv.ParseOptions(delimiter=delimiter or _delimiter(file)),
+            convert_options=pacsv.ConvertOptions(
+                include_columns=list(types), column_types=dict(types), null_values=NO_VALUE
+            ),
+        )
+        with reader:
+            yield from reader
+
+
+def _refuse_text(file: Path, types: Mapping[str, pa.DataType], delimiter: str | None) -> None:
+    """Name the first text in a column of numbers; return if there is none (something else was wrong)."""
+    numbers = {name: TEXT for name, kind in types.items() if kind == NUMBER}
+    first_row = 0
+    try:
+        for batch in _batches(file, numbers, delimiter) if numbers else ():
+            for name in numbers:
+                row = _first_text(batch.column(name))
+                if row is not None:
+                    raise DataError(
+                        f"{file}: row {first_row + row + 1}, column {name!r}: {batch.column(name)[row].as_py()!r} "
+                        f"is no number; correct it, or leave it empty where the value is missing"
+                    )
+            first_row += batch.num_rows
+    except pa.ArrowException:
+        return
+
+
+def _first_text(column: pa.StringArray) -> int | None:
+    """Return the first row that is neither a number nor "no value"; None if there is none."""
+    column = compute.if_else(
+        compute.is_in(column, value_set=pa.array(NO_VALUE)), pa.scalar(None, TEXT), column
+    )
+    try:
+        compute.cast(column, NUMBER)
+    except pa.ArrowInvalid:
+        for row, text in enumerate(column.to_pylist()):
+            try:
+                float(text or "nan")
+            except ValueError:
+                return row
+    return None

@@ -1,0 +1,64 @@
+"""Opening files: one clear line for a missing, unreadable or truncated one; gzip is recognised by content."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from octodon.errors import DataError
+
+GZIP_MAGIC = b"\x1f\x8b"
+
+
+def existing_file(path: str | Path) -> Path:
+    """Return the path of a file that exists and is not empty; refuses anything else."""
+    file = Path(path).expanduser()
+    if not file.exists():
+        raise DataError(f"{file}: no such file; check the path (relative to {Path.cwd()})")
+    if not file.is_file():
+        raise DataError(f"{file}: is a folder, expected a file")
+    if file.stat().st_size == 0:
+        raise DataError(f"{file}: the file is empty (0 bytes)")
+    return file
+
+
+def plain_suffix(path: str | Path) -> str:
+    """Return the last suffix in lower case, not counting ``.gz``: ".tsv" for "x.tsv.gz", ".gz" for "x.gz"."""
+    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
+    if len(suffixes) > 1 and suffixes[-1] in (".gz", ".bgz"):
+        return suffixes[-2]
+    return suffixes[-1] if suffixes else ""
+
+
+@contextmanager
+def reading(file: Path) -> Iterator[None]:
+    """Turn what goes wrong while reading ``file`` into one DataError that names it."""
+    try:
+        yield
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(
+            f"{file}: the gzip stream is truncated or damaged ({one_line(error)}); copy or download it again"
+        ) from error
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read: {one_line(error)}") from error
+
+
+@contextmanager
+def open_binary(path: str | Path) -> Iterator[BinaryIO]:
+    """Open a plain or gzipped file for reading bytes."""
+    file = existing_file(path)
+    with reading(file):
+        with file.open("rb") as stream:
+            zipped = stream.read(2) == GZIP_MAGIC
+        # gzip.open reads members one after another (bgzip) and notices a missing end.
+        with gzip.open(file, "rb") if zipped else file.open("rb") as stream:
+            yield cast(BinaryIO, stream)
+
+
+def one_line(error: BaseException) -> str:
+    """Return a library's message as one line of at most 200 characters."""
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,217 @@
+"""From sequences and measurements to ``Examples``: means over replicates, missing values, what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from numpy import ndarray
+
+from octodon.data.examples import Examples
+from octodon.errors import ConfigError, DataError
+
+Missing = Literal["refuse", "drop", "mask"]
+NOT_FINITE = "target missing or infinite"
+NO_TARGET = "no target measured"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Measurements:
+    """What was measured for each sequence.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Name of each target, length t.
+    values : tuple of (n, r) arrays
+        Replicates of each target (their number may differ); NaN = missing. One column = no replicates.
+    units : str
+        Unit of all values.
+    replicate_se, n_barcodes : (n, t, r) array or None
+        As in ``Examples``.
+    """
+
+    names: tuple[str, ...] = ()
+    values: tuple[Float[ndarray, "n _"], ...] = ()
+    units: str = "activity"
+    replicate_se: ndarray[Any, Any] | None = None
+    n_barcodes: ndarray[Any, Any] | None = None
+
+
+def assemble(
+    codes: UInt8[ndarray, "n l"],
+    ids: ndarray[Any, Any],
+    measured: Measurements,
+    *,
+    missing: Missing = "refuse",
+    where: str,
+    splits: ndarray[Any, Any] | None = None,
+    columns: Mapping[str, ndarray[Any, Any]] | None = None,
+) -> Examples:
+    """Return examples whose targets are the means over the replicates present.
+
+    Parameters
+    ----------
+    codes, ids, splits, columns
+        As in ``Examples``.
+    measured : Measurements
+        Values behind the targets; none for unlabelled sequences.
+    missing : str
+        What to do where a target has no value at all (a missing replicate is no missing target). "refuse": an
+        error that counts them. "drop": leave the row out and count it. "mask": keep NaN; only rows without any target
+        are left out and counted. An infinite value is refused, except with "drop".
+    where : str
+        What to call the input in a message.
+
+    Raises
+    ------
+    DataError
+        For duplicate ids, missing or infinite values (as above), a constant target, no rows left.
+    """
+    if missing not in ("refuse", "drop", "mask"):
+        raise ConfigError(f"missing: {missing!r}, expected 'refuse', 'drop' or 'mask'")
+    refuse_duplicates(ids, where)
+    targets = _means(measured, len(ids))
+    examples = Examples(
+        codes=codes,
+        ids=ids,
+        targets=targets.astype(np.float32),
+        target_names=measured.names,
+        units=measured.units,
+        replicates=_replicates(measured),
+        replicate_se=measured.replicate_se,
+        n_barcodes=measured.n_barcodes,
+        splits=splits,
+        columns=dict(columns or {}),
+    )
+    if not measured.names:
+        return examples
+    examples = _without_missing(examples, _infinite(measured), missing, where)
+    _refuse_constant(examples, where)
+    return examples
+
+
+def refuse_duplicates(ids: ndarray[Any, Any], where: str) -> None:
+    """Raise DataError naming the first id that occurs twice, or that is empty."""
+    if len(set(ids.tolist())) == len(ids) and not np.any(ids == ""):
+        return
+    order = np.argsort(ids, kind="stable")
+    again = np.flatnonzero(ids[order][1:] == ids[order][:-1])
+    if len(again):
+        first = order[again + 1].min()
+        earlier = np.flatnonzero(ids == ids[first])[0]
+        raise DataError(
+            f"{where}: rows {earlier + 1} and {first + 1} have the same id {str(ids[first])!r} ({len(again)} "
+            f"repeats in all); ids must be unique"
+        )
+    if len(ids) and ids[order[0]] == "":
+        raise DataError(f"{where}: row {order[0] + 1} has an empty id; give every row one")
+
+
+def _means(measured: Measurements, n: int) -> ndarray[Any, Any]:
+    """Return (n, t) means over the replicates that are present; NaN where none is."""
+    targets = np.empty((n, len(measured.names)))
+    for t, values in enumerate(measured.values):
+        present = ~np.isnan(values)
+        count = present.sum(axis=1)
+        # inf - inf is not warned about: infinite values are counted and refused by name below.
+        with np.errstate(invalid="ignore"):
+            total = np.where(present, values, 0.0).astype(np.float64).sum(axis=1)
+        targets[:, t] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return targets
+
+
+def _replicates(measured: Measurements) -> ndarray[Any, Any] | None:
+    """Return (n, t, r) replicates, padded with NaN to the largest number; None if no target has two."""
+    most = max((values.shape[1] for values in measured.values), default=0)
+    if most < 2 and measured.n_barcodes is None:
+        return None
+    padded = np.full((len(measured.values[0]), len(measured.values), most), np.nan, dtype=np.float32)
+    for t, values in enumerate(measured.values):
+        padded[:, t, : values.shape[1]] = values
+    return padded
+
+
+def _infinite(measured: Measurements) -> ndarray[Any, Any]:
+    """Return an (n, t) mask of targets with an infinite replicate."""
+    return np.stack([np.isinf(values).any(axis=1) for values in measured.values], axis=1)
+
+
+def _without_missing(
+    examples: Examples, infinite: ndarray[Any, Any], missing: Missing, where: str
+) -> Examples:
+    absent = np.isnan(examples.targets) & ~infinite
+    if missing != "drop":
+        _refuse_bad(examples, infinite, "infinite", "set missing = 'drop' to leave these rows out", where)
+    if missing == "refuse":
+        advice = "set missing = 'drop' to leave these rows out, or 'mask' to keep the other targets"
+        _refuse_bad(examples, absent, "missing", advice, where)
+        return examples
+    if missing == "drop":
+        unusable, reason = np.any(absent | infinite, axis=1), NOT_FINITE
+    else:
+        unusable, reason = np.all(absent, axis=1), NO_TARGET
+    n_dropped = int(np.count_nonzero(unusable))
+    if n_dropped == len(examples):
+        raise DataError(f"{where}: no row is left; all {n_dropped} have missing or infinite targets")
+    kept = examples if n_dropped == 0 else examples.take(np.flatnonzero(~unusable))
+    return replace(kept, dropped={**examples.dropped, **({reason: n_dropped} if n_dropped else {})})
+
+
+def _refuse_bad(examples: Examples, bad: ndarray[Any, Any], what: str, advice: str, where: str) -> None:
+    if bad.any():
+        per_target = ", ".join(
+            f"{name} {count}"
+            for name, count in zip(examples.target_names, bad.sum(axis=0), strict=True)
+            if count
+        )
+        row = int(np.flatnonzero(bad.any(axis=1))[0])
+        raise DataError(
+            f"{where}: {bad.any(axis=1).sum()} of {len(bad)} rows have a target that is {what} ({per_target}; first: "
+            f"row {row + 1}, id {str(examples.ids[row])!r}); {advice}"
+        )
+
+
+def _refuse_constant(examples: Examples, where: str) -> None:
+    for name, values in zip(examples.target_names, examples.targets.T, strict=True):
+        present = values[~np.isnan(values)]
+        if not len(present):
+            raise DataError(f"{where}: target {name!r} has no value in any row; name another column")
+        if len(present) > 1 and np.all(present == present[0]):
+            raise DataError(
+                f"{where}: target {name!r} is {present[0]:g} in all {len(present)} rows; nothing can be learned from a "
+                f"constant, name another column"
+            )
+
+
+def row_ids(n: int, prefix: str = "row") -> ndarray[Any, Any]:
+    """Return "row1", "row2", ... for rows without a name."""
+    return np.char.add(prefix, np.arange(1, n + 1).astype(np.str_))
+
+
+def named_splits(names: ndarray[Any, Any]) -> ndarray[Any, Any]:
+    """Return split names as "train", "valid", "test" where they are spellings of these; others stay as they are.
+
+    Train, Val, Valid, Validation, Test in any case are recognised (published tables and HDF5 files differ in it).
+    """
+    found, inverse = np.unique(names, return_inverse=True)
+    return np.array([split_name(str(name)) for name in found], dtype=np.str_)[inverse]
+
+
+def split_name(name: str) -> str:
+    """Return one split's name in our spelling; see ``named_splits``."""
+    lower = name.strip().lower()
+    for canonical, spellings in SPLIT_SPELLINGS.items():
+        if lower in spellings:
+            return canonical
+    return name
+
+
+SPLIT_SPELLINGS: Mapping[str, Sequence[str]] = {
+    "train": ("train", "training"),
+    "valid": ("val", "valid", "validation"),
+    "test": ("test", "testing"),
+}
