@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from octodon.data.formats.deepstarr import read_deepstarr
-from octodon.errors import DataError
+from octodon.errors import ConfigError, DataError
 from octodon.seq.codes import decode
 
 HEADER = "seqnames\tstart\tend\tID\tset\tSequence\tDev_log2_enrichment\tHk_log2_enrichment\n"
@@ -131,6 +131,8 @@ def test_repeated_ids_are_refused_or_numbered(tmp_path: Path):
         DataError, match=r"2 of 22 rows repeat an ID .first 'chr2L_201_449_._peak.*, row 21.; .*number"
     ):
         read_deepstarr(path)
+    with pytest.raises(ConfigError, match="repeated_ids is 'drop', expected 'refuse' or 'number'"):
+        read_deepstarr(path, repeated_ids="drop")
     numbered = read_deepstarr(path, repeated_ids="number")
     assert len(numbered) == 22
     assert numbered.ids[[2, 20, 21]].tolist() == [ids()[2], f"{ids()[2]}#2", f"{ids()[2]}#3"]

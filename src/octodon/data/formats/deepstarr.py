@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -38,7 +37,7 @@ def read_deepstarr(
     *,
     activity: str | Path | None = None,
     split: str | None = "set",
-    repeated_ids: Literal["refuse", "number"] = "refuse",
+    repeated_ids: str = "refuse",
     missing: Missing = "refuse",
 ) -> Examples:
     """Return the release as examples.
@@ -129,7 +128,9 @@ def _from_folder(folder: Path) -> tuple[ndarray, ndarray, ndarray, ndarray]:
         )
     lengths = {codes.shape[1] for _, codes, _ in parts}
     if len(lengths) > 1:
-        raise DataError(f"{folder}: the FASTA files hold sequences of {sorted(lengths)} bases, expected one length")
+        raise DataError(
+            f"{folder}: the FASTA files hold sequences of {sorted(lengths)} bases, expected one length"
+        )
     ids, codes, targets = (np.concatenate(column) for column in zip(*parts, strict=True))
     return ids, codes, targets, np.concatenate(splits)
 
@@ -153,9 +154,7 @@ def _from_pair(fasta: Path, activity: Path) -> tuple[ndarray, ndarray, ndarray]:
     return ids, codes, targets[_rows_by_id(ids, texts["ID"], fasta, activity)] if has_ids else targets
 
 
-def _rows_by_id(
-    wanted: ndarray, present: ndarray, fasta: Path, activity: Path
-) -> Int[ndarray, " n"]:
+def _rows_by_id(wanted: ndarray, present: ndarray, fasta: Path, activity: Path) -> Int[ndarray, " n"]:
     index = pd.Index(present)
     if not index.is_unique:
         first = index[index.duplicated()][0]

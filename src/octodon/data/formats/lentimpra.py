@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -46,8 +45,8 @@ def read_lentimpra(
     path: str | Path,
     *,
     activity: str | Path,
-    split: Literal["published"] | None = None,
-    cell: Literal["HepG2", "K562"] | None = None,
+    split: str | None = None,
+    cell: str | None = None,
     min_replicates: int = 0,
     missing: Missing = "refuse",
 ) -> Examples:
@@ -153,7 +152,9 @@ def published_splits(names: ndarray, cell: str, min_replicates: int) -> ndarray:
 def _published_pairs(names: ndarray) -> tuple[Int[ndarray, " p"], Int[ndarray, " p"]]:
     """Return the rows of the forward and of the reverse members of pairs, in the order of the reverse names."""
     reverse_rows = np.flatnonzero(np.char.endswith(names, "_Reversed"))
-    forward = np.char.strip(names[reverse_rows], "_Reversed")  # a set of characters, at both ends: as published
+    forward = np.char.strip(
+        names[reverse_rows], "_Reversed"
+    )  # a set of characters, at both ends: as published
     forward_rows = pd.Index(names).get_indexer(pd.Index(forward))
     paired = forward_rows >= 0
     if len(np.unique(forward_rows[paired])) != paired.sum():

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import sys
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from io import BufferedWriter
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pooch
 from filelock import FileLock
@@ -110,7 +113,7 @@ def _bring(file: DataFile, target: Path, base_url: str | None, label: str) -> No
         _extract(archive, target, label)
 
 
-def _download(url: str, out: IO[bytes]) -> None:
+def _download(url: str, out: BufferedWriter) -> None:
     responses: list[Any] = []
     options = {
         "timeout": TIMEOUT_S,
@@ -134,7 +137,7 @@ def _extract(archive: Path, target: Path, label: str) -> None:
             for member in members:
                 stream = members.extractfile(member) if Path(member.name).name == target.name else None
                 if stream is not None:
-                    _write_atomically(target, lambda out, source=stream: _copy(source, out))
+                    _write_atomically(target, partial(shutil.copyfileobj, stream))
                     return
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         raise DataError(
@@ -144,12 +147,7 @@ def _extract(archive: Path, target: Path, label: str) -> None:
     raise DataError(f"{label}: {archive} holds no {target.name}; put that file into {target.parent} by hand")
 
 
-def _copy(source: IO[bytes], out: IO[bytes]) -> None:
-    while chunk := source.read(CHUNK_BYTES):
-        out.write(chunk)
-
-
-def _write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+def _write_atomically(path: Path, write: Callable[[BufferedWriter], Any]) -> None:
     """Write beside ``path``, flush to disk and rename, so that no half file is ever found under that name."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
