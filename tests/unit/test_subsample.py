@@ -43,7 +43,7 @@ def test_the_seed_chooses_the_rows(examples):
     assert first != other
 
 
-@pytest.mark.parametrize("fraction", [0, -0.1, 1.01, float("nan")])
+@pytest.mark.parametrize("fraction", [0.0, -0.1, 1.01, float("nan")])
 def test_fraction_out_of_range(examples, fraction):
     with pytest.raises(ConfigError, match="expected above 0 and at most 1"):
         subsample(examples, fraction)

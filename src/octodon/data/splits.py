@@ -229,8 +229,8 @@ def _by_column(examples: Examples, column: str | None = None) -> ndarray:
 def _by_chromosome(
     examples: Examples,
     column: str = "chrom",
-    valid: Sequence[str] = (),
-    test: Sequence[str] = (),
+    valid: Sequence[str | int] = (),
+    test: Sequence[str | int] = (),
     missing: str | None = None,
 ) -> ndarray:
     text = _text(_column(examples, column))
