@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -31,7 +30,7 @@ class Prediction:
         Noise of ONE measurement; None where the model was not trained for it.
     """
 
-    ids: ndarray[Any, Any]
+    ids: ndarray
     target_names: tuple[str, ...]
     mean: Float[ndarray, "n t"]
     epistemic_std: Float[ndarray, "n t"] | None = None
@@ -60,7 +59,7 @@ class MemberPredictions:
         Noise of one measurement predicted by each member.
     """
 
-    ids: ndarray[Any, Any]
+    ids: ndarray
     target_names: tuple[str, ...]
     mean: Float[ndarray, "m n t"]
     aleatoric_std: Float[ndarray, "m n t"] | None = None

@@ -44,15 +44,15 @@ class Examples:
     """
 
     codes: UInt8[ndarray, "n l"]
-    ids: ndarray[Any, Any]
+    ids: ndarray
     targets: Float[ndarray, "n t"]
     target_names: tuple[str, ...]
     units: str = "activity"
     replicates: Float[ndarray, "n t r"] | None = None
     replicate_se: Float[ndarray, "n t r"] | None = None
     n_barcodes: Float[ndarray, "n t r"] | None = None
-    splits: ndarray[Any, Any] | None = None
-    columns: Mapping[str, ndarray[Any, Any]] = field(default_factory=dict)
+    splits: ndarray | None = None
+    columns: Mapping[str, ndarray] = field(default_factory=dict)
     dropped: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -84,7 +84,7 @@ class Examples:
         return self.codes.shape[1]
 
     @property
-    def n_replicates(self) -> ndarray[Any, Any] | None:
+    def n_replicates(self) -> ndarray | None:
         """Number of replicates present, (n, t); None without replicates."""
         return None if self.replicates is None else np.isfinite(self.replicates).sum(axis=2)
 
@@ -100,7 +100,7 @@ class Examples:
         squares = np.where(present, np.square(values - mean[:, :, None]), 0.0).sum(axis=2)
         return np.where(count > 1, np.sqrt(squares / np.maximum(count - 1, 1)), np.nan).astype(np.float32)
 
-    def take(self, rows: ndarray[Any, Any]) -> Examples:
+    def take(self, rows: ndarray) -> Examples:
         """Return the rows chosen by an index or a boolean mask, in that order."""
         per_row = ("codes", "ids", "targets", "replicates", "replicate_se", "n_barcodes", "splits")
         chosen: dict[str, Any] = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy import ndarray
@@ -16,7 +15,7 @@ from octodon.errors import DataError
 from octodon.records import MemberPredictions, Prediction
 
 
-def train_labels(ensemble: Prediction) -> dict[str, ndarray[Any, Any]]:
+def train_labels(ensemble: Prediction) -> dict[str, ndarray]:
     """Return the student's labels on training sequences: ensemble mean and population std (Table 1.3 of the method)."""
     return {
         "activity": ensemble.mean.astype(np.float32),
@@ -24,7 +23,7 @@ def train_labels(ensemble: Prediction) -> dict[str, ndarray[Any, Any]]:
     }
 
 
-def valid_labels(ensemble: Prediction, measured: ndarray[Any, Any]) -> dict[str, ndarray[Any, Any]]:
+def valid_labels(ensemble: Prediction, measured: ndarray) -> dict[str, ndarray]:
     """Return the labels on validation sequences: MEASURED activity (NaN = missing) and the ensemble's std."""
     return {"activity": measured.astype(np.float32), "epistemic_std": _epistemic(ensemble).astype(np.float32)}
 
@@ -32,7 +31,7 @@ def valid_labels(ensemble: Prediction, measured: ndarray[Any, Any]) -> dict[str,
 def write_labelled_copies(
     folder: Path,
     train: Examples,
-    labels: dict[str, ndarray[Any, Any]],
+    labels: dict[str, ndarray],
     teachers: Teachers | None,
     recipes: tuple[Recipe, ...],
     *,
@@ -83,7 +82,7 @@ def require_ensemble(predictions: MemberPredictions) -> None:
         )
 
 
-def _epistemic(ensemble: Prediction) -> ndarray[Any, Any]:
+def _epistemic(ensemble: Prediction) -> ndarray:
     if ensemble.epistemic_std is None:
         raise DataError(
             "distill: one teacher gives no epistemic std; use at least two members (ensemble.members)"

@@ -61,7 +61,7 @@ class ModuleTeachers:
             ids=name_rows(ids, len(sequences)), target_names=self.target_names, mean=mean
         )
 
-    def _one(self, module: nn.Module, codes: UInt8[ndarray, "n l"], device: str) -> ndarray[Any, Any]:
+    def _one(self, module: nn.Module, codes: UInt8[ndarray, "n l"], device: str) -> ndarray:
         outputs = []
         with evaluating(module), torch.inference_mode():
             for start in range(0, len(codes), BATCH_SIZE):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy import ndarray
@@ -18,18 +17,18 @@ class SharedArrays:
     folder: Path
 
     @classmethod
-    def write(cls, folder: Path, arrays: Mapping[str, ndarray[Any, Any]]) -> SharedArrays:
+    def write(cls, folder: Path, arrays: Mapping[str, ndarray]) -> SharedArrays:
         """Write arrays and return the handle that workers receive."""
         folder.mkdir(parents=True, exist_ok=True)
         for name, values in arrays.items():
             np.save(folder / f"{name}.npy", values)
         return cls(folder)
 
-    def __getitem__(self, name: str) -> ndarray[Any, Any]:
+    def __getitem__(self, name: str) -> ndarray:
         # "c": pages are shared until written, and nobody writes; torch wraps such arrays without a copy or a warning.
         return np.load(self.folder / f"{name}.npy", mmap_mode="c")
 
-    def group(self, prefix: str) -> dict[str, ndarray[Any, Any]]:
+    def group(self, prefix: str) -> dict[str, ndarray]:
         """Return the arrays called ``prefix.NAME``, by NAME."""
         names = sorted(path.stem for path in self.folder.glob(f"{prefix}.*.npy"))
         return {name.removeprefix(f"{prefix}."): self[name] for name in names}

@@ -93,7 +93,7 @@ class _PredictJob:
     arrays: SharedArrays
 
 
-def _predict_member(job: _PredictJob) -> dict[str, ndarray[Any, Any]]:
+def _predict_member(job: _PredictJob) -> dict[str, ndarray]:
     with threads(1):
         return read_in_batches(restore(job.model, job.weights), job.arrays["codes"], BATCH_SIZE)
 
@@ -120,13 +120,13 @@ def check_length(codes: UInt8[ndarray, "n l"], length: int) -> UInt8[ndarray, "n
     return codes
 
 
-def name_rows(ids: Sequence[str] | None, n: int) -> ndarray[Any, Any]:
+def name_rows(ids: Sequence[str] | None, n: int) -> ndarray:
     """Return identifiers as an array, "1" to "n" by default."""
     names = [str(i + 1) for i in range(n)] if ids is None else list(ids)
     return np.array(names, dtype=object)
 
 
-def stack_or_none(arrays: list[ndarray[Any, Any] | None]) -> ndarray[Any, Any] | None:
+def stack_or_none(arrays: list[ndarray | None]) -> ndarray | None:
     """Return arrays stacked on a new first axis, or None if there are none."""
     present = [array for array in arrays if array is not None]
     return np.stack(present) if present else None

@@ -56,5 +56,5 @@ def describe(examples: Examples) -> dict[str, Any]:
     }
 
 
-def _hash(values: np.ndarray[Any, Any]) -> str:
+def _hash(values: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()

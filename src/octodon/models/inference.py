@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import torch
@@ -34,7 +33,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 def read_in_batches(
     model: Model, codes: UInt8[ndarray, "n l"], batch_size: int = BATCH_SIZE
-) -> dict[str, ndarray[Any, Any]]:
+) -> dict[str, ndarray]:
     """Return the moments of every sequence as float32 arrays (n, t) by name, in input order.
 
     Rows are independent: batch size and neighbours change nothing but the last bits of float32.

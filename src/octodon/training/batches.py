@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy import ndarray
 
 from octodon.seeds import derive_seed
 
 
-def epoch_order(seed: int, epoch: int, n: int) -> ndarray[Any, Any]:
+def epoch_order(seed: int, epoch: int, n: int) -> ndarray:
     """Return the order of the ``n`` training rows in one epoch."""
     return np.random.default_rng(derive_seed(seed, "order", epoch)).permutation(n)
 
