@@ -201,8 +201,7 @@ def _parts_of_ids(ids: ndarray, path: Path) -> dict[str, ndarray]:
 
 def _unique_ids(ids: ndarray, path: Path, repeated_ids: str) -> ndarray:
     """Return the IDs, the second and later occurrences numbered if that is asked for."""
-    occurrence = pd.Series(ids).groupby(ids, sort=False).cumcount().to_numpy()
-    again = occurrence > 0
+    again = pd.Index(ids).duplicated()
     if not again.any():
         return ids
     if repeated_ids == "refuse":
@@ -211,6 +210,7 @@ def _unique_ids(ids: ndarray, path: Path, repeated_ids: str) -> ndarray:
             f"{path}: {int(again.sum())} of {len(ids)} rows repeat an ID (first {str(ids[first])!r}, row {first + 1}); "
             f"remove them, or number them with repeated_ids = 'number'"
         )
+    occurrence = pd.Series(ids).groupby(ids, sort=False).cumcount().to_numpy()
     numbered = ids.astype(object)
     numbered[again] = [f"{name}#{k + 1}" for name, k in zip(ids[again], occurrence[again], strict=True)]
     return numbered.astype(np.str_)
