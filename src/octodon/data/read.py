@@ -45,6 +45,26 @@ def read(options: Mapping[str, Any], base: str | Path = ".") -> Examples:
     return reader(**checked_options(reader, chosen, Path(base)))
 
 
+def absolute_paths(options: Mapping[str, Any], base: str | Path) -> dict[str, Any]:
+    """Return a ``[data]`` section whose relative paths are made absolute, so that a copy of it elsewhere reads the same.
+
+    Raises
+    ------
+    ConfigError
+        As ``read``.
+    """
+    chosen = dict(options)
+    reader = readers[chosen.pop("format", None) or infer_format(chosen)]
+    checked = checked_options(reader, chosen, Path(base))
+    hints = typing.get_type_hints(reader)
+    paths = {
+        key: str(Path(checked[key]).resolve())
+        for key in chosen
+        if _takes_path(hints.get(key, Any)) and checked[key]
+    }
+    return dict(options) | paths
+
+
 def infer_format(options: Mapping[str, Any]) -> str:
     """Return the format that the suffix of ``path`` stands for."""
     path = options.get("path")

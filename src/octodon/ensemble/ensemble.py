@@ -16,7 +16,7 @@ from numpy import ndarray
 from octodon.ensemble.arrays import SharedArrays
 from octodon.ensemble.network import FittedNetwork
 from octodon.ensemble.workers import Workers, threads
-from octodon.errors import BundleError
+from octodon.errors import BundleError, DataError
 from octodon.models.inference import BATCH_SIZE, read_in_batches
 from octodon.models.model import Model, ModelConfig, build_model
 from octodon.records import MemberPredictions, Prediction
@@ -111,7 +111,9 @@ def restore(config: ModelConfig, weights: dict[str, torch.Tensor]) -> Model:
 
 
 def check_length(codes: UInt8[ndarray, "n l"], length: int) -> UInt8[ndarray, "n l"]:
-    """Return the codes if they have the length that the network was trained on; refuses otherwise."""
+    """Return the codes if they have the length that the network was trained on; refuses otherwise, and no sequences."""
+    if len(codes) == 0:
+        raise DataError("sequences: none given, expected at least one")
     if codes.shape[1] != length:
         raise BundleError(
             f"sequences have {codes.shape[1]} bp, the model was trained on {length} bp; crop or flank them first "
@@ -121,8 +123,10 @@ def check_length(codes: UInt8[ndarray, "n l"], length: int) -> UInt8[ndarray, "n
 
 
 def name_rows(ids: Sequence[str] | None, n: int) -> ndarray:
-    """Return identifiers as an array, "1" to "n" by default."""
+    """Return identifiers as an array, "1" to "n" by default; refuses another number of them."""
     names = [str(i + 1) for i in range(n)] if ids is None else list(ids)
+    if len(names) != n:
+        raise DataError(f"ids: {len(names)} for {n} sequences; give one for each")
     return np.array(names, dtype=object)
 
 
@@ -135,6 +139,11 @@ def stack_or_none(arrays: list[ndarray | None]) -> ndarray | None:
 def merge(ensembles: Sequence[Ensemble]) -> Ensemble:
     """Return one ensemble of all members of several with the same architecture and targets."""
     first = ensembles[0]
+    seeds = [member.seed for e in ensembles for member in e.members]
+    if len(set(seeds)) < len(seeds):
+        raise BundleError(
+            "ensembles share members; one that is counted twice makes the ensemble look too sure"
+        )
     if any((e.model, e.target_names) != (first.model, first.target_names) for e in ensembles):
         raise BundleError("ensembles differ in architecture or targets; only like members can be averaged")
     return replace(first, members=tuple(member for e in ensembles for member in e.members))

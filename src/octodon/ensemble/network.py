@@ -78,6 +78,8 @@ def fit_network(job: NetworkJob) -> None:
 def _fit_until_finite(job: NetworkJob) -> None:
     device = torch.device(job.device)
     train, valid = (_load(job.arrays, name).to(device) for name in ("train", "valid"))
+    # What an interrupted process has logged belongs to a training that begins again here.
+    (job.folder / "history.jsonl").unlink(missing_ok=True)
     for attempt in range(MOST_ATTEMPTS):
         seed = network_seed(job.seed, job.role, job.index, attempt)
         model = build_model(job.model, derive_seed(seed, "init")).to(device)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -17,6 +20,13 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 _TICK_SECONDS = 0.3
+_KEEP_FREED_MEMORY = {
+    "MALLOC_TRIM_THRESHOLD_": str(2**30),
+    "MALLOC_MMAP_THRESHOLD_": str(2**25),
+    "MALLOC_TOP_PAD_": str(2**26),
+}
+"""glibc returns every large activation to the kernel and faults it in again at the next step; kept, a training step takes up to
+a sixth less time (DeepSTARR, 144 bp: 85 instead of 101 ms). Other C libraries ignore these."""
 
 
 class Workers:
@@ -62,8 +72,10 @@ class Workers:
             When a worker process dies. An exception of a job is raised as it is; jobs not begun are cancelled.
         """
         executor = self._start()
-        futures = [executor.submit(function, job) for job in jobs]
+        futures: list[Future[Result]] = []
         try:
+            for job in jobs:
+                futures.append(executor.submit(function, job))
             self._wait(futures, on_tick)
             return [future.result() for future in futures]
         except TerminatedWorkerError as error:
@@ -92,8 +104,21 @@ class Workers:
             if self.processes == 0:
                 self._executor = ThreadPoolExecutor(1)
             else:
-                self._executor = loky.ProcessPoolExecutor(self.processes)
+                self._executor = loky.ProcessPoolExecutor(
+                    self.processes, initializer=_leave_with_parent, initargs=(os.getpid(),), env=_KEEP_FREED_MEMORY
+                )
         return self._executor
+
+
+def _leave_with_parent(parent: int) -> None:
+    """Make this worker end when its parent is gone: a killed run must not go on burning cores unseen."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 import tomli_w
 from pydantic import BaseModel, Field, ValidationError
 
+from octodon.data.read import absolute_paths
 from octodon.distillation.distill import DistillConfig
 from octodon.ensemble.train import EnsembleConfig
 from octodon.errors import ConfigError
@@ -19,11 +20,11 @@ from octodon.training.config import Config
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "paper": {
-        "ensemble": {"head": "mean"},
+        "ensemble": {"head": "mean", "training": {"norm_momentum": 0.01}},
         "distill": {
             "head": "distilled_linear",
             "copies": 0,
-            "training": {"schedule": "plateau", "epochs": 100, "decay_factor": 0.2},
+            "training": {"schedule": "plateau", "epochs": 100, "decay_factor": 0.2, "norm_momentum": 0.01},
         },
     },
 }
@@ -91,7 +92,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
     for override in overrides:
         content = merge(content, parse_override(override))
     config = resolve(content, where=str(path))
-    return config.model_copy(update={"data": _absolute(config.data, path.parent)})
+    return config.model_copy(update={"data": absolute_paths(config.data, path.parent)})
 
 
 def resolve(content: Mapping[str, Any], where: str = "experiment") -> ExperimentConfig:
@@ -157,15 +158,3 @@ def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> dict[
         candidates = [annotation, *get_args(annotation)]
         model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
     return dict(model.model_fields)
-
-
-def _absolute(data: Mapping[str, Any], base: Path) -> dict[str, Any]:
-    """Return the data section with paths relative to the TOML file made absolute, so that the run's copy can be re-run."""
-    resolved = dict(data)
-    for key, value in data.items():
-        if isinstance(value, str) and (key in _PATH_KEYS or key.endswith("_path")):
-            resolved[key] = str((base / Path(value).expanduser()).resolve())
-    return resolved
-
-
-_PATH_KEYS = ("path", "folder", "sequences", "activity", "fasta")

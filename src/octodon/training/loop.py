@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import UInt8
-from torch import Tensor
+from torch import Tensor, nn
 
 from octodon.errors import RunError
 from octodon.models.model import Model
@@ -87,6 +87,7 @@ def fit(
     """
     device = next(model.parameters()).device
     model.head.fit_scale(train.labels)
+    _set_norm_momentum(model, config.norm_momentum)
     optimiser = _optimiser(model, config)
     schedule = Schedule(config)
     history: list[EpochRecord] = []
@@ -160,6 +161,13 @@ def _train_epoch(
         optimiser.step()
         total += loss.detach().double()
     return float(total) / _n_present(train.labels["activity"])
+
+
+def _set_norm_momentum(model: Model, momentum: float | None) -> None:
+    if momentum is not None:
+        for module in model.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.momentum = momentum
 
 
 def _n_present(label: Tensor) -> int:

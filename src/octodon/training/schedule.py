@@ -61,7 +61,11 @@ class Schedule:
             self.plateau_loss, self.plateau_wait = valid_loss, 0
             return
         self.plateau_wait += 1
-        if self.plateau_wait >= self.config.decay_patience:
+        # A rate that starts below the floor stays there: the floor never raises it.
+        if (
+            self.plateau_wait >= self.config.decay_patience
+            and self.learning_rate > self.config.min_learning_rate
+        ):
             self.learning_rate = max(
                 self.learning_rate * self.config.decay_factor, self.config.min_learning_rate
             )

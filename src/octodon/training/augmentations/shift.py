@@ -6,12 +6,21 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from octodon.errors import ConfigError
 from octodon.training.augmentations import augmentations
 
 
 @augmentations.register("shift")
 def shift(codes: UInt8[Tensor, "n l"], generator: torch.Generator, most_bp: int = 20) -> UInt8[Tensor, "n l"]:
-    """Return sequences rolled by a uniform number of bases from -most_bp to most_bp, drawn for each sequence."""
+    """Return sequences rolled by a uniform number of bases from -most_bp to most_bp, drawn for each sequence.
+
+    Raises
+    ------
+    ConfigError
+        For a negative ``most_bp``.
+    """
+    if most_bp < 0:
+        raise ConfigError(f"shift: most_bp = {most_bp}, expected 0 or more (bases to either side)")
     n, length = codes.shape
     by = torch.randint(-most_bp, most_bp + 1, (n, 1), generator=generator, device=codes.device)
     index = (torch.arange(length, device=codes.device) - by) % length

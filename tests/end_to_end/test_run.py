@@ -1,0 +1,222 @@
+"""``octodon run`` and what follows it, on a table of 160 sequences."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from filelock import FileLock
+
+import octodon
+from octodon.data.read import read
+from octodon.metrics.pearson import pearson
+
+from .conftest import Cli
+
+
+def test_run_leaves_the_files_of_the_design(cli: Cli, experiment: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    code, printed, err = cli("run", experiment, "--out", out, "--quiet")
+    assert code == 0, err
+    assert "ensemble" in printed
+    assert "octodon predict" in printed
+    assert {path.name for path in out.iterdir()} == {
+        "config.toml", "data.json", "ensemble", "student", "results", "figures", "events.jsonl"
+    }  # fmt: skip
+    metrics = pd.read_csv(out / "results" / "metrics.tsv", sep="\t")
+    assert list(metrics.columns) == ["model", "index", "split", "target", "quantity", "metric", "value"]
+    assert set(metrics["model"]) == {"individual", "ensemble", "student"}
+    config = tomllib.loads((out / "config.toml").read_text())
+    assert config["ensemble"]["training"]["learning_rate"] == 1e-3  # every default is spelled out
+    data = json.loads((out / "data.json").read_text())
+    assert data["splits"] == {"train": 96, "valid": 32, "test": 32}
+    events = [json.loads(line)["event"] for line in (out / "events.jsonl").read_text().splitlines()]
+    assert events[0] == "start"
+    assert events[-1] == "finished"
+
+
+def test_the_metrics_are_those_of_the_written_predictions(cli: Cli, experiment: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    cli("run", experiment, "--out", out, "--quiet")
+    written = pd.read_parquet(out / "results" / "predictions_test.parquet")
+    table = pd.read_csv(experiment.parent / "tiny.tsv", sep="\t").query("split == 'test'")
+    assert list(written["id"]) == list(table["id"])
+    np.testing.assert_allclose(written["A_measured"], table[["A_rep1", "A_rep2"]].mean(axis=1), rtol=1e-5)
+    metrics = pd.read_csv(out / "results" / "metrics.tsv", sep="\t")
+    row = metrics.query("model == 'student' and split == 'test' and target == 'A' and metric == 'pearson'")
+    expected = np.corrcoef(written["A_mean"], written["A_measured"])[0, 1]
+    assert row.query("quantity == 'activity'")["value"].item() == pytest.approx(expected, abs=1e-6)
+    assert (written["A_epistemic_std"] >= 0).all()
+
+
+def test_the_same_seed_gives_identical_metrics_and_another_seed_does_not(
+    cli: Cli, experiment: Path, tmp_path: Path
+) -> None:
+    texts = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        assert cli("run", experiment, "--out", tmp_path / name, "--quiet", "--set", f"seed={seed}")[0] == 0
+        texts.append((tmp_path / name / "results" / "metrics.tsv").read_text())
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_a_finished_run_is_left_alone_and_an_interrupted_one_goes_on(
+    cli: Cli, experiment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    cli("run", experiment, "--out", whole, "--quiet")
+    assert "finished already" in cli("run", experiment, "--out", whole, "--quiet")[2]
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("octodon.experiment.run.distil_students", stop)
+        assert cli("run", experiment, "--out", broken, "--quiet")[0] == 130
+    code, _, err = cli("run", experiment, "--out", broken, "--quiet")
+    assert code == 0
+    assert "ensemble: kept" in err
+    assert (broken / "results" / "metrics.tsv").read_text() == (whole / "results" / "metrics.tsv").read_text()
+
+
+def test_predict_equals_the_python_call_for_every_format(cli: Cli, experiment: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    cli("run", experiment, "--out", out, "--quiet")
+    table = pd.read_csv(experiment.parent / "tiny.tsv", sep="\t")
+    (tmp_path / "s.fa").write_text(
+        "".join(f">{i}\n{s}\n" for i, s in zip(table["id"], table["sequence"], strict=True))
+    )
+    table.to_parquet(tmp_path / "s.parquet")
+    expected = octodon.load(out / "student").predict(list(table["sequence"]))
+    for source, written in (("s.fa", "a.tsv"), ("s.parquet", "b.parquet"), ("tiny.tsv", "c.csv")):
+        path = experiment.parent / source
+        options = [] if source == "s.fa" else ["--id", "id"]
+        code, _, err = cli("predict", out / "student", path, "--out", tmp_path / written, "--quiet", *options)
+        assert code == 0, err
+        if written.endswith(".parquet"):
+            got = pd.read_parquet(tmp_path / written)
+        else:
+            got = pd.read_csv(tmp_path / written, sep="\t" if written.endswith(".tsv") else ",")
+        assert list(got["id"]) == list(table["id"])
+        np.testing.assert_allclose(got["A_mean"], expected.mean[:, 0], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(got["B_epistemic_std"], expected.epistemic_std[:, 1], rtol=1e-5, atol=1e-6)
+
+
+def test_distilling_a_table_of_member_predictions(cli: Cli, experiment: Path, tmp_path: Path) -> None:
+    examples = read(
+        {"path": str(experiment.parent / "tiny.tsv"), "id": "id", "targets": {"A": "A_rep1", "B": "B"}}
+    )
+    rng = np.random.default_rng(1)
+    members = [
+        pd.DataFrame({"id": examples.ids, "member": m}).assign(
+            **{
+                name: examples.targets[:, t] + rng.normal(0, 0.1, len(examples))
+                for t, name in enumerate("AB")
+            }
+        )
+        for m in range(3)
+    ]
+    # shuffled rows: the join is by id
+    pd.concat(members).sample(frac=1, random_state=0).to_parquet(tmp_path / "teachers.parquet")
+    out = tmp_path / "run"
+    code, _, err = cli(
+        "distill", experiment, "--teachers", tmp_path / "teachers.parquet", "--out", out, "--quiet"
+    )
+    assert code == 0, err
+    assert not (out / "ensemble").exists()
+    metrics = octodon.evaluate_split  # the public name exists
+    assert callable(metrics)
+    table = pd.read_csv(out / "results" / "metrics.tsv", sep="\t")
+    ensemble = table.query(
+        "model == 'ensemble' and split == 'test' and target == 'B' and metric == 'pearson'"
+    )
+    said = np.mean([m.set_index("id").loc[examples.ids, "B"].to_numpy() for m in members], axis=0)
+    rows = np.flatnonzero(np.arange(len(examples)) % 5 == 0)
+    expected = pearson(said[rows, None], examples.targets[rows, 1:2].astype(float))
+    assert ensemble["value"].item() == pytest.approx(expected[0], abs=1e-5)
+
+
+def test_sweep_draws_the_curves(cli: Cli, experiment: Path, tmp_path: Path) -> None:
+    code, _, err = cli("sweep", experiment, "--fractions", "0.5,1", "--out", tmp_path / "sweep", "--quiet")
+    assert code == 0, err
+    metrics = pd.read_csv(tmp_path / "sweep" / "results" / "metrics.tsv", sep="\t")
+    assert set(metrics["fraction"]) == {0.5, 1.0}
+    assert (tmp_path / "sweep" / "figures" / "sweep.svg").read_text().startswith("<?xml")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--set", "ensemble.member=3"], "did you mean 'members'"),
+        (["--set", "data.path=absent.tsv"], "absent.tsv"),
+        (["--set", "data.sequence=seq"], "'seq'"),
+        (["--set", "model.backbone=deepstar"], "did you mean 'deepstarr'"),
+        (["--set", "model.options.widht=2"], "did you mean 'width'"),
+        (["--set", "ensemble.members=1"], "at least two members"),
+        (["--set", "run.device=cuda"], "sees no GPU"),
+        (["--set", "distill.copies=-1"], "distill.copies"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    cli: Cli, experiment: Path, tmp_path: Path, change: list[str], message: str
+) -> None:
+    code, out, err = cli("run", experiment, "--out", tmp_path / "run", "--quiet", *change)
+    assert code == 2
+    assert message in err
+    last = err.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert "Traceback" not in out + err
+
+
+def test_a_folder_in_use_or_with_other_content_is_refused(cli: Cli, experiment: Path, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").write_text("meow")
+    code, _, err = cli("run", experiment, "--out", tmp_path / "photos", "--quiet")
+    assert (code, "not empty" in err) == (2, True)
+    assert [path.name for path in (tmp_path / "photos").iterdir()] == ["cat.jpg"]
+    (tmp_path / "busy").mkdir()
+    with FileLock(tmp_path / "busy" / ".lock"):
+        code, _, err = cli("run", experiment, "--out", tmp_path / "busy", "--quiet")
+    assert (code, "in use by another run" in err) == (2, True)
+    cli("run", experiment, "--out", tmp_path / "run", "--quiet")
+    code, _, err = cli("run", experiment, "--out", tmp_path / "run", "--quiet", "--set", "seed=5")
+    assert (code, "another configuration" in err) == (2, True)
+
+
+def test_a_leaking_split_is_refused_unless_told_otherwise(cli: Cli, experiment: Path, tmp_path: Path) -> None:
+    table = pd.read_csv(experiment.parent / "tiny.tsv", sep="\t")
+    table.loc[2, "sequence"] = table.loc[0, "sequence"]  # a training copy of a test sequence
+    table.to_csv(experiment.parent / "tiny.tsv", sep="\t", index=False)
+    code, _, err = cli("run", experiment, "--out", tmp_path / "run", "--quiet")
+    assert (code, "straddle" in err) == (2, True)
+    assert "leak" in cli("check", experiment)[1]
+    code, _, err = cli(
+        "run", experiment, "--out", tmp_path / "run2", "--quiet", "--set", "split.on_leak=drop"
+    )
+    assert code == 0, err
+    assert json.loads((tmp_path / "run2" / "data.json").read_text())["splits"]["train"] == 95
+
+
+def test_missing_activity_is_refused_dropped_or_masked(cli: Cli, experiment: Path, tmp_path: Path) -> None:
+    table = pd.read_csv(experiment.parent / "tiny.tsv", sep="\t")
+    table.loc[[2, 3], "B"] = np.nan
+    table.to_csv(experiment.parent / "tiny.tsv", sep="\t", index=False)
+    assert cli("run", experiment, "--out", tmp_path / "a", "--quiet")[0] == 2
+    for missing, rows in (("drop", 94), ("mask", 96)):
+        out = tmp_path / missing
+        code, _, err = cli("run", experiment, "--out", out, "--quiet", "--set", f"data.missing={missing}")
+        assert code == 0, err
+        assert json.loads((out / "data.json").read_text())["splits"]["train"] == rows
+
+
+def test_list_doctor_and_help(cli: Cli) -> None:
+    assert "deepstarr" in cli("list", "backbones")[1]
+    code, _, err = cli("list", "backbone")
+    assert (code, "did you mean 'backbones'" in err) == (2, True)
+    for command in ("run", "predict", "check", "distill", "sweep", "simulate", "demo", "doctor", "list"):
+        code, out, _ = cli(command, "--help")
+        assert code == 0
+        assert "Example: octodon" in out, f"{command} --help shows no example"
