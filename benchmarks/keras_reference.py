@@ -12,17 +12,15 @@ TensorFlow lives in an environment of its own, never in the one of octodon::
         --split split --targets HUES64=log2_HUES64_rep1,log2_HUES64_rep2,log2_HUES64_rep3 \
         --members 10 --epochs 100 --out run.json
 
-A target is the mean of the columns listed behind its name. Rows whose split is train, valid (or val) and
-test are used; the others are counted. The same seed gives the same start and data order; TensorFlow's threads
-still add up in their own order, so the last digits can differ between runs.
+A target is the mean of the columns behind its name. Rows whose split is train, valid (or val) and test are
+used, the others counted. Equal seeds give equal starts and data order. Adam 1e-3, batch 128, MSE, at most 100
+epochs, early stopping with patience 10 and the best weights restored, learning rate x0.1 (members) or x0.2
+(student) after 5 epochs without gain. The student validates on measured activity and ensemble std.
 
-Adam 1e-3, batch 128, MSE, at most 100 epochs, early stopping on validation loss with patience 10 and the best
-weights restored, learning rate x0.1 (members) or x0.2 (student) after 5 epochs without gain, minimum 1e-7. The
-student learns ensemble mean and std; its validation targets are measured activity and ensemble std.
-
-``--shared-initialisation`` repeats a flaw of the released class: one network is built and, before each member,
-the stored unseeded initialisers are called again. They return the same tensors each time, so all members start
-from equal kernels; BatchNorm (scale, shift, running statistics) is never reset and passes to the next member.
+``--shared-initialisation`` repeats a flaw of the released class: one network is built and, before each
+member, the stored unseeded initialisers are called again. They return equal tensors each time, so all members
+start from the same kernels; BatchNorm (scale, shift, running statistics) is never reset and passes to the
+next member.
 """
 
 from __future__ import annotations
@@ -217,7 +215,6 @@ def train_ensemble(
     """Train the members one after the other; return predictions (m, n, t) per split and the cost of each."""
     import keras
 
-    length_bp = parts["train"].x.shape[1]
     predictions: dict[str, list] = {part_name: [] for part_name in parts}
     fits = []
     predicting = {"batch_size": arguments.predict_batch_size, "verbose": 0}
@@ -227,7 +224,7 @@ def train_ensemble(
         if network is None or not arguments.shared_initialisation:
             keras.backend.clear_session()  # or the graphs of earlier members stay in memory
             keras.utils.set_random_seed(arguments.seed + member)
-            network = build_network(length_bp, len(names))
+            network = build_network(parts["train"].x.shape[1], len(names))
         else:
             reset_kernels_only(network)
         cost = fit(network, parts["train"], parts["valid"], arguments, decay=0.1)
