@@ -1,0 +1,174 @@
+"""Run an experiment as a user would, watch time and memory, and set the Keras reference beside it.
+
+    python benchmarks/experiment.py experiments/promoter_mpra.toml --out benchmarks/results/promoter_mpra.md \
+        --keras benchmarks/results/keras_promoter.json
+
+The JSON of the reference comes from ``keras_reference.py``. Memory is the peak over time of the whole process tree's
+proportional set size (shared pages counted once).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psutil
+from machine import describe
+
+from octodon.metrics.summary import format_summary, markdown_table, summarise
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("experiment", type=Path)
+    parser.add_argument("--out", type=Path, required=True, help="Markdown table to write")
+    parser.add_argument("--run", type=Path, help="run folder to keep (default: a temporary one)")
+    parser.add_argument("--keras", type=Path, help="JSON of keras_reference.py")
+    parser.add_argument("--set", action="append", default=[], help="passed on to octodon run")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        run = arguments.run or Path(temporary) / "run"
+        cost = watch(arguments.experiment, run, arguments.set)
+        reference = json.loads(arguments.keras.read_text()) if arguments.keras else None
+        text = report(arguments.experiment, run, cost, reference, arguments.set)
+    arguments.out.write_text(text)
+    sys.stdout.write(text)
+
+
+def watch(experiment: Path, run: Path, overrides: list[str]) -> dict[str, float]:
+    """Run ``octodon run`` and return wall seconds and the peak memory of its process tree, in MiB."""
+    command = [sys.executable, "-m", "octodon.cli.main", "run", str(experiment), "--out", str(run)]
+    command += [part for override in overrides for part in ("--set", override)]
+    load = psutil.getloadavg()[0]
+    start = time.perf_counter()
+    with subprocess.Popen(command) as process:
+        peak = [0.0]
+        watcher = threading.Thread(target=_sample, args=(process.pid, peak), daemon=True)
+        watcher.start()
+        if process.wait() != 0:
+            sys.exit(process.returncode)
+    return {"seconds": time.perf_counter() - start, "peak_mib": peak[0], "load_before": load}
+
+
+def _sample(pid: int, peak: list[float]) -> None:
+    while psutil.pid_exists(pid):
+        total = 0
+        try:
+            root = psutil.Process(pid)
+            for process in [root, *root.children(recursive=True)]:
+                total += process.memory_full_info().pss
+        except (psutil.Error, AttributeError):
+            pass
+        peak[0] = max(peak[0], total / 2**20)
+        time.sleep(0.5)
+
+
+def report(
+    experiment: Path,
+    run: Path,
+    cost: dict[str, float],
+    reference: dict[str, Any] | None,
+    overrides: list[str],
+) -> str:
+    metrics = pd.read_csv(run / "results" / "metrics.tsv", sep="\t")
+    changed = f" with `{' '.join(overrides)}`" if overrides else ""
+    lines = [
+        f"# {experiment.stem}: ensemble, student, and the Keras reference",
+        "",
+        f"`octodon run {experiment}`{changed}, test split. {describe()}.",
+        "",
+        markdown_table(format_summary(summarise(metrics))),
+        "## Cost",
+        "",
+        markdown_table(_cost_table(run, cost, reference)),
+    ]
+    if reference:
+        lines += ["## Against the reference's way, same data and split (test Pearson)", ""]
+        lines.append(markdown_table(_comparison(metrics, reference)))
+        lines.append(
+            f"Reference: {reference['machine']['cpu']}, TensorFlow {reference['machine']['versions']['tensorflow']}, "
+            f"{reference['date_utc'][:10]}, load average at its start {reference['machine']['load_average_at_start'][0]:.1f}; "
+            f"members' epochs {reference['cost']['member_epochs']}.\n"
+        )
+    return "\n".join(lines)
+
+
+def _cost_table(run: Path, cost: dict[str, float], reference: dict[str, Any] | None) -> list[list[str]]:
+    events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+    seconds = {event["event"]: event.get("seconds", float("nan")) for event in events}
+    history = pd.read_parquet(run / "ensemble" / "history.parquet")
+    epochs = history.groupby("index").size()
+    per_network = seconds["ensemble finished"] / len(epochs)
+    ours = [
+        ("whole run, s", f"{cost['seconds']:.0f}"),
+        ("ensemble, s", f"{seconds['ensemble finished']:.0f}"),
+        ("ensemble, s per member (wall)", f"{per_network:.0f}"),
+        ("epochs per member, mean", f"{epochs.mean():.1f}"),
+        ("ensemble, s per member and epoch (wall)", f"{seconds['ensemble finished'] / epochs.sum():.2f}"),
+        ("student with labels, s", f"{seconds['student finished']:.0f}"),
+        ("peak memory, all processes, MiB", f"{cost['peak_mib']:.0f}"),
+        ("load average before the start", f"{cost['load_before']:.1f}"),
+    ]
+    if not reference:
+        return [["", "octodon"], *map(list, ours)]
+    theirs_cost = reference["cost"]
+    member_epochs = theirs_cost["member_epochs"]
+    theirs = [
+        f"{theirs_cost['total_seconds']:.0f}",
+        f"{theirs_cost['ensemble_seconds']:.0f}",
+        f"{theirs_cost['member_seconds_mean']:.0f}",
+        f"{sum(member_epochs) / len(member_epochs):.1f}",
+        f"{theirs_cost['ensemble_seconds'] / sum(member_epochs):.2f}",
+        f"{theirs_cost['student_seconds']:.0f}",
+        f"{theirs_cost['peak_rss_mib']:.0f}",
+        f"{reference['machine']['load_average_at_start'][0]:.1f}",
+    ]
+    rows = [[name, value, other] for (name, value), other in zip(ours, theirs, strict=True)]
+    return [["", "octodon", "Keras reference"], *rows]
+
+
+def _comparison(metrics: pd.DataFrame, reference: dict[str, Any]) -> list[list[str]]:
+    summary = summarise(metrics)
+    rows = [["target", "implementation", "individual (sd)", "ensemble", "student", "epistemic"]]
+    for target, theirs in reference["test"].items():
+        activity = summary.query("target == @target and quantity == 'activity' and metric == 'pearson'").iloc[
+            0
+        ]
+        epistemic = summary.query(
+            "target == @target and quantity == 'epistemic' and metric == 'pearson'"
+        ).iloc[0]
+        rows.append(
+            [
+                target,
+                "octodon",
+                f"{activity['individual_mean']:.3f} ({activity['individual_sd']:.3f})",
+                f"{activity['ensemble']:.3f}",
+                f"{activity['student_mean']:.3f}",
+                f"{epistemic['student_mean']:.3f}",
+            ]
+        )
+        rows.append(
+            [
+                target,
+                "Keras reference",
+                f"{theirs['individual_pearson_mean']:.3f} ({theirs['individual_pearson_sd_ddof1']:.3f})",
+                f"{theirs['ensemble_pearson']:.3f}",
+                f"{theirs['student_pearson']:.3f}",
+                f"{theirs['epistemic_pearson']:.3f}",
+            ]
+        )
+    return rows
+
+
+if __name__ == "__main__":
+    main()
