@@ -84,14 +84,14 @@ def codes_of_column(texts: pa.StringArray, policy: LengthPolicy, where: str, fir
     return coder.column(texts)
 
 
-def texts_of(parts: list[pa.Array]) -> ndarray[Any, Any]:
+def texts_of(parts: list[pa.Array]) -> ndarray:
     """Return the (n,) array of str of a column that came in parts; a missing text is ""."""
     column = compute.fill_null(pa.chunked_array(parts, type=pa.string()), "")
     # Through objects: numpy's own conversion is in C, and fixed-width text is what indexing and saving expect.
     return column.to_numpy().astype(np.str_)
 
 
-def values_of(parts: list[pa.Array]) -> ndarray[Any, Any]:
+def values_of(parts: list[pa.Array]) -> ndarray:
     """Return a column of texts as integers or floats where ALL of it reads so (and back), else as str."""
     column = pa.chunked_array(parts, type=pa.string())
     empty = compute.is_in(column, value_set=pa.array(NO_VALUE))

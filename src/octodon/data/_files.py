@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
 
 from octodon.errors import DataError
 
@@ -48,7 +48,7 @@ def reading(file: Path) -> Iterator[None]:
 
 
 @contextmanager
-def open_binary(path: str | Path) -> Iterator[BinaryIO]:
+def open_binary(path: str | Path) -> Iterator[io.BufferedIOBase]:
     """Open a plain or gzipped file for reading bytes."""
     file = existing_file(path)
     with reading(file):
@@ -56,7 +56,7 @@ def open_binary(path: str | Path) -> Iterator[BinaryIO]:
             zipped = stream.read(2) == GZIP_MAGIC
         # gzip.open reads members one after another (bgzip) and notices a missing end.
         with gzip.open(file, "rb") if zipped else file.open("rb") as stream:
-            yield cast(BinaryIO, stream)
+            yield stream
 
 
 def one_line(error: BaseException) -> str:

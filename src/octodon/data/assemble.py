@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -37,19 +37,19 @@ class Measurements:
     names: tuple[str, ...] = ()
     values: tuple[Float[ndarray, "n _"], ...] = ()
     units: str = "activity"
-    replicate_se: ndarray[Any, Any] | None = None
-    n_barcodes: ndarray[Any, Any] | None = None
+    replicate_se: ndarray | None = None
+    n_barcodes: ndarray | None = None
 
 
 def assemble(
     codes: UInt8[ndarray, "n l"],
-    ids: ndarray[Any, Any],
+    ids: ndarray,
     measured: Measurements,
     *,
     missing: Missing = "refuse",
     where: str,
-    splits: ndarray[Any, Any] | None = None,
-    columns: Mapping[str, ndarray[Any, Any]] | None = None,
+    splits: ndarray | None = None,
+    columns: Mapping[str, ndarray] | None = None,
 ) -> Examples:
     """Return examples whose targets are the means over the replicates present.
 
@@ -74,14 +74,18 @@ def assemble(
     if missing not in ("refuse", "drop", "mask"):
         raise ConfigError(f"missing: {missing!r}, expected 'refuse', 'drop' or 'mask'")
     refuse_duplicates(ids, where)
-    targets = _means(measured, len(ids))
+    # Not warned about here: what is infinite, or becomes so in float32, is counted and refused by name below.
+    with np.errstate(over="ignore", invalid="ignore"):
+        targets = _means(measured, len(ids)).astype(np.float32)
+        replicates = _replicates(measured)
+        infinite = _infinite(measured, len(ids))
     examples = Examples(
         codes=codes,
         ids=ids,
-        targets=targets.astype(np.float32),
+        targets=targets,
         target_names=measured.names,
         units=measured.units,
-        replicates=_replicates(measured),
+        replicates=replicates,
         replicate_se=measured.replicate_se,
         n_barcodes=measured.n_barcodes,
         splits=splits,
@@ -89,12 +93,12 @@ def assemble(
     )
     if not measured.names:
         return examples
-    examples = _without_missing(examples, _infinite(measured), missing, where)
+    examples = _without_missing(examples, infinite, missing, where)
     _refuse_constant(examples, where)
     return examples
 
 
-def refuse_duplicates(ids: ndarray[Any, Any], where: str) -> None:
+def refuse_duplicates(ids: ndarray, where: str) -> None:
     """Raise DataError naming the first id that occurs twice, or that is empty."""
     if len(set(ids.tolist())) == len(ids) and not np.any(ids == ""):
         return
@@ -111,20 +115,18 @@ def refuse_duplicates(ids: ndarray[Any, Any], where: str) -> None:
         raise DataError(f"{where}: row {order[0] + 1} has an empty id; give every row one")
 
 
-def _means(measured: Measurements, n: int) -> ndarray[Any, Any]:
+def _means(measured: Measurements, n: int) -> ndarray:
     """Return (n, t) means over the replicates that are present; NaN where none is."""
     targets = np.empty((n, len(measured.names)))
     for t, values in enumerate(measured.values):
         present = ~np.isnan(values)
         count = present.sum(axis=1)
-        # inf - inf is not warned about: infinite values are counted and refused by name below.
-        with np.errstate(invalid="ignore"):
-            total = np.where(present, values, 0.0).astype(np.float64).sum(axis=1)
+        total = np.where(present, values, 0.0).astype(np.float64).sum(axis=1)
         targets[:, t] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
     return targets
 
 
-def _replicates(measured: Measurements) -> ndarray[Any, Any] | None:
+def _replicates(measured: Measurements) -> ndarray | None:
     """Return (n, t, r) replicates, padded with NaN to the largest number; None if no target has two."""
     most = max((values.shape[1] for values in measured.values), default=0)
     if most < 2 and measured.n_barcodes is None:
@@ -135,14 +137,15 @@ def _replicates(measured: Measurements) -> ndarray[Any, Any] | None:
     return padded
 
 
-def _infinite(measured: Measurements) -> ndarray[Any, Any]:
-    """Return an (n, t) mask of targets with an infinite replicate."""
-    return np.stack([np.isinf(values).any(axis=1) for values in measured.values], axis=1)
+def _infinite(measured: Measurements, n: int) -> ndarray:
+    """Return an (n, t) mask of targets with a replicate that is infinite in float32."""
+    infinite = np.zeros((n, len(measured.names)), dtype=bool)
+    for t, values in enumerate(measured.values):
+        infinite[:, t] = np.isinf(values.astype(np.float32)).any(axis=1)
+    return infinite
 
 
-def _without_missing(
-    examples: Examples, infinite: ndarray[Any, Any], missing: Missing, where: str
-) -> Examples:
+def _without_missing(examples: Examples, infinite: ndarray, missing: Missing, where: str) -> Examples:
     absent = np.isnan(examples.targets) & ~infinite
     if missing != "drop":
         _refuse_bad(examples, infinite, "infinite", "set missing = 'drop' to leave these rows out", where)
@@ -161,7 +164,7 @@ def _without_missing(
     return replace(kept, dropped={**examples.dropped, **({reason: n_dropped} if n_dropped else {})})
 
 
-def _refuse_bad(examples: Examples, bad: ndarray[Any, Any], what: str, advice: str, where: str) -> None:
+def _refuse_bad(examples: Examples, bad: ndarray, what: str, advice: str, where: str) -> None:
     if bad.any():
         per_target = ", ".join(
             f"{name} {count}"
@@ -187,12 +190,12 @@ def _refuse_constant(examples: Examples, where: str) -> None:
             )
 
 
-def row_ids(n: int, prefix: str = "row") -> ndarray[Any, Any]:
+def row_ids(n: int, prefix: str = "row") -> ndarray:
     """Return "row1", "row2", ... for rows without a name."""
     return np.char.add(prefix, np.arange(1, n + 1).astype(np.str_))
 
 
-def named_splits(names: ndarray[Any, Any]) -> ndarray[Any, Any]:
+def named_splits(names: ndarray) -> ndarray:
     """Return split names as "train", "valid", "test" where they are spellings of these; others stay as they are.
 
     Train, Val, Valid, Validation, Test in any case are recognised (published tables and HDF5 files differ in it).

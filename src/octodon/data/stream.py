@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +17,7 @@ from octodon.data.formats.table import coded_batches
 from octodon.data.lengths import LengthPolicy, PolicyName, as_policy
 from octodon.errors import ConfigError
 
-Chunk = tuple[ndarray[Any, Any], ndarray[Any, Any]]
+Chunk = tuple[ndarray, ndarray]
 
 
 def stream_sequences(

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -246,7 +246,7 @@ def _refuse_repeated(barcodes: pa.ChunkedArray, path: str | Path) -> None:
 
 def _join(
     counted: _Counted,
-    ids: ndarray[Any, Any],
+    ids: ndarray,
     path: str | Path,
     sequences: str | Path,
     unknown_elements: Literal["refuse", "drop"],

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -61,26 +61,24 @@ def fasta_blocks(path: str | Path, policy: LengthPolicy) -> Iterator[tuple[pa.St
         raise DataError(f"{path}: no records, expected at least one line that starts with '>'")
 
 
-def _record_blocks(stream: BinaryIO, file: Path) -> Iterator[bytes]:
+def _record_blocks(stream: io.BufferedIOBase, file: Path) -> Iterator[bytes]:
     """Yield bytes that hold whole records, each starting with ">"."""
     rest = b""
     pieces: list[bytes] = []
     at_start = True
     while piece := stream.read(_BLOCK_BYTES):
-        if at_start and not pieces:
+        if at_start:
             piece = piece.lstrip()
             if piece[:1] not in (b">", b""):
                 raise DataError(
                     f"{file}: starts with {piece[:1]!r}, expected '>' (FASTA); name the format if it is not"
                 )
             at_start = not piece
-        # The boundary may fall between "\n" and ">": look at the last byte of what is kept, too.
-        joint = (pieces[-1][-1:] if pieces else rest[-1:]) + piece
-        cut = joint.rfind(b"\n>")
-        if cut < 0:
+        # A boundary of pieces between the two bytes hides one record's start: its block is then a piece longer.
+        cut = piece.rfind(b"\n>") + 1
+        if not cut:
             pieces.append(piece)
             continue
-        cut += 1 - (len(joint) - len(piece))
         yield b"".join([rest, *pieces, piece[:cut]])
         rest, pieces = piece[cut:], []
     if last := b"".join([rest, *pieces]):

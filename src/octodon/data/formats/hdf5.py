@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import h5py
 import numpy as np
@@ -165,7 +165,7 @@ def _recognised(names: set[str], layout: Layout) -> dict[str, tuple[str, str | N
     return found
 
 
-def _codes(one_hot: h5py.Dataset, where: str) -> ndarray[Any, Any]:
+def _codes(one_hot: h5py.Dataset, where: str) -> ndarray:
     """Return the (n, l) codes of an (n, l, 4) or (n, 4, l) one-hot, ``_ROWS`` rows at a time."""
     shape = one_hot.shape
     if len(shape) != 3 or 4 not in shape[1:]:
@@ -184,7 +184,7 @@ def _codes(one_hot: h5py.Dataset, where: str) -> ndarray[Any, Any]:
     return codes
 
 
-def _chunk_codes(block: ndarray[Any, Any], where: str, first_row: int) -> ndarray[Any, Any]:
+def _chunk_codes(block: ndarray, where: str, first_row: int) -> ndarray:
     """Return the codes of an (n, l, 4) one-hot; refuses anything but one 1, four 0 or four 0.25."""
     ones = (block == 1).sum(axis=2)
     n_nonzero = (block != 0).sum(axis=2)
@@ -199,7 +199,7 @@ def _chunk_codes(block: ndarray[Any, Any], where: str, first_row: int) -> ndarra
     return np.where(unknown, N_CODE, block.argmax(axis=2)).astype(np.uint8)
 
 
-def _values(labels: h5py.Dataset, n: int, file: Path) -> ndarray[Any, Any]:
+def _values(labels: h5py.Dataset, n: int, file: Path) -> ndarray:
     """Return (n, t) float values from (n,), (n, t) or (t, n)."""
     shape, where = labels.shape, f"{file}: {labels.name}"
     if labels.dtype.kind not in "fiub":
