@@ -71,9 +71,9 @@ class Motif:
         return np.array(rows, dtype=np.float64)
 
 
-# Sixteen bits or more each: a chance match on either strand of 249 random bp has probability 0.8 % or less a motif.
+# Sixteen bits or more each: at 50 % GC a motif matches by chance, on either strand, at most 0.8 % of random 249-mers.
 MOTIFS = (
-    Motif(name="gata", consensus="AGATAAGV", strengths=(1.3, 0.3)),
+    Motif(name="gata", consensus="CAGATAAGV", strengths=(1.3, 0.3)),
     Motif(name="ets", consensus="MCCGGAAGT", strengths=(0.5, 1.3)),
     Motif(name="ap1", consensus="RTGAGTCAY", strengths=(1.2, 0.1)),
     Motif(name="sp", consensus="GGGCGGRRC", strengths=(0.3, 1.0), reverse_factor=0.5),
