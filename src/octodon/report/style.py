@@ -1,0 +1,108 @@
+"""The look of every figure, and how it reaches the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from octodon.errors import ConfigError
+from octodon.metrics.atomic import replacing
+
+# Okabe and Ito 2008, "Color Universal Design": told apart in all common forms of colour blindness.
+BLACK, ORANGE, BLUE, GREEN = "#000000", "#E69F00", "#0072B2", "#009E73"
+GREY = "#767676"
+
+# Each model keeps its colour, marker and line in every figure; marker and line serve black-and-white prints.
+COLOURS = {"individual": ORANGE, "ensemble": BLACK, "student": BLUE}
+MARKERS = {"individual": "o", "ensemble": "s", "student": "^"}
+LINES = {"individual": "-", "ensemble": "--", "student": "-"}
+
+_STYLE: dict[Any, Any] = {
+    "figure.constrained_layout.use": True,
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same layout on every machine
+    "font.size": 9.0,
+    "axes.titlesize": 10.0,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "axes.edgecolor": "#444444",
+    "axes.axisbelow": True,
+    "grid.color": "#E4E4E4",
+    "grid.linewidth": 0.7,
+    "xtick.color": "#444444",
+    "ytick.color": "#444444",
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 5.0,
+    "svg.fonttype": "none",  # text stays text: searchable, editable
+    "svg.hashsalt": "octodon",  # ids inside the file do not change from call to call
+    "savefig.facecolor": "white",
+}
+_PNG_DPI = 150
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Draw in the house style inside the ``with``; settings of the caller come back afterwards."""
+    with mpl.rc_context(_STYLE):
+        yield
+
+
+def panels(
+    rows: int,
+    columns: int,
+    size: tuple[float, float] = (3.3, 2.7),
+    height_ratios: Sequence[float] | None = None,
+) -> tuple[Figure, list[list[Axes]]]:
+    """Return a figure and its panels as rows of axes; ``size`` of a panel is width, height in inches."""
+    figure = Figure(figsize=(size[0] * columns, size[1] * rows))
+    grid = figure.subplots(rows, columns, squeeze=False, height_ratios=height_ratios)
+    return figure, [list(row) for row in grid]
+
+
+def log_scale(axes: Axes) -> None:
+    """Make the vertical axis logarithmic, with ticks at 1, 2, 5 written as plain numbers."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def rows_where(frame: pd.DataFrame, **values: object) -> pd.DataFrame:
+    """Return the rows whose named columns have these values."""
+    for name, value in values.items():
+        frame = frame.loc[frame[name] == value]
+    return frame
+
+
+def save_figure(figure: Figure, out: Path) -> None:
+    """Write a figure as SVG (or PNG, by suffix), whole or not at all; the same figure gives the same bytes.
+
+    Raises
+    ------
+    ConfigError
+        The suffix is neither .svg nor .png.
+    RunError
+        The file cannot be written.
+    """
+    suffix = out.suffix.lower()
+    if suffix not in (".svg", ".png"):
+        raise ConfigError(
+            f"figure {out}: cannot write {suffix or 'a name without suffix'!r}; use .svg or .png"
+        )
+    with replacing(out) as partial:
+        if suffix == ".svg":
+            figure.savefig(partial, format="svg", metadata={"Date": None}, dpi=_PNG_DPI)
+        else:
+            figure.savefig(partial, format="png", dpi=_PNG_DPI)
