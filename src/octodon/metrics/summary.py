@@ -17,6 +17,8 @@ _FIRST = (
     ("activity", "spearman"),
     ("activity", "mse"),
     ("epistemic", "pearson"),
+    ("epistemic", "spearman"),
+    ("epistemic", "mse"),
 )
 _SHORT = {"pairwise_pearson": "pairwise r"}
 _CORRELATIONS = ("pearson", "spearman", "pairwise_pearson")
