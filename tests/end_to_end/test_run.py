@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import octodon
 from octodon.data.read import read
 from octodon.metrics.pearson import pearson
 
-from .conftest import Cli
+Cli = Callable[..., tuple[int, str, str]]
 
 
 def test_run_leaves_the_files_of_the_design(cli: Cli, experiment: Path, tmp_path: Path) -> None:

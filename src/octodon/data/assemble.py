@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
@@ -96,6 +97,35 @@ def assemble(
     examples = _without_missing(examples, infinite, missing, where)
     _refuse_constant(examples, where)
     return examples
+
+
+RepeatedIds = Literal["refuse", "number"]
+
+
+def unique_ids(ids: ndarray, repeated_ids: RepeatedIds, where: str) -> ndarray:
+    """Return unique ids: those given, or with "#2", "#3" ... after the later occurrences if "number" is asked for.
+
+    Raises
+    ------
+    DataError
+        Under "refuse", for an id that occurs twice.
+    """
+    if repeated_ids not in ("refuse", "number"):
+        raise ConfigError(f"{where}: repeated_ids is {repeated_ids!r}, expected 'refuse' or 'number'")
+    again = pd.Index(ids).duplicated()
+    if not again.any():
+        return ids
+    if repeated_ids == "refuse":
+        first = int(np.flatnonzero(again)[0])
+        earlier = int(np.flatnonzero(ids == ids[first])[0])
+        raise DataError(
+            f"{where}: rows {earlier + 1} and {first + 1} have the same id {str(ids[first])!r} ({int(again.sum())} "
+            f"repeats in all); ids must be unique: remove rows, or number them with repeated_ids = 'number'"
+        )
+    occurrence = pd.Series(ids).groupby(ids, sort=False).cumcount().to_numpy()
+    numbered = ids.astype(object)
+    numbered[again] = [f"{name}#{k + 1}" for name, k in zip(ids[again], occurrence[again], strict=True)]
+    return numbered.astype(np.str_)
 
 
 def refuse_duplicates(ids: ndarray, where: str) -> None:

@@ -50,8 +50,7 @@ def split_examples(examples: Examples, by: str = "fraction", **options: Any) -> 
         "fraction": ``valid=0.1, test=0.1, seed=0`` of the rows, at random, related rows together.
         "group": ``column=`` as by fraction, and rows with the same value of the column stay together too.
     **options
-        Those above, and ``on_leak`` ("refuse", "drop" or "allow", see ``refuse_leaks``); without it leaks are not looked
-        for here. By "fraction" and "group" there are none.
+        Those above, and ``on_leak``: "refuse" (default), "drop" or "allow", see ``refuse_leaks``.
 
     Raises
     ------
@@ -63,13 +62,13 @@ def split_examples(examples: Examples, by: str = "fraction", **options: Any) -> 
     if by not in _WAYS:
         raise ConfigError(f"split: no way {by!r}; {suggest(by, list(_WAYS))}")
     way, known = _WAYS[by]
-    on_leak = options.pop("on_leak", None)
+    on_leak = options.pop("on_leak", "refuse")
     for name in options:
         if name not in known:
             raise ConfigError(f"split by {by}: no option {name!r}; {suggest(name, [*known, 'on_leak'])}")
     splits = np.asarray(way(examples, **options)).astype(np.str_)
     result = refuse_empty(replace(examples, splits=splits))
-    return result if on_leak is None else refuse_leaks(result, on_leak)
+    return refuse_leaks(result, on_leak)
 
 
 def k_folds(examples: Examples, k: int, seed: int = 0) -> Int[ndarray, " n"]:

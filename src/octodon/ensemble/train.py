@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import Field
 
 from octodon.data.examples import Examples
+from octodon.data.splits import refuse_leaks
 from octodon.ensemble.arrays import SharedArrays
 from octodon.ensemble.ensemble import Ensemble
 from octodon.ensemble.network import FittedNetwork, NetworkJob, fit_network, read_fitted
@@ -85,6 +86,7 @@ def train(
     options: Mapping[str, Any] | None = None,
     training: TrainingConfig | Mapping[str, Any] | None = None,
     head: str = "standardised_mean",
+    on_leak: str = "refuse",
     processes: int | None = None,
     device: str = "auto",
     progress: bool = True,
@@ -105,6 +107,8 @@ def train(
         Keyword arguments of the backbone.
     training : TrainingConfig or mapping, optional
         ``{"epochs": 50}`` changes one setting.
+    on_leak : {"refuse", "drop", "allow"}
+        What to do when related sequences straddle the splits of ``data``.
     processes : int, optional
         Worker processes on a CPU; default one per core, 0 = in this process.
     device : str
@@ -119,6 +123,7 @@ def train(
     DataError, ConfigError, RunError
         One line each: what, where, what to do.
     """
+    data = refuse_leaks(data, on_leak)
     settings = training if isinstance(training, TrainingConfig) else TrainingConfig(**dict(training or {}))
     model = ModelConfig(
         backbone=backbone,

@@ -17,9 +17,9 @@ from octodon.experiment.config import ExperimentConfig
 
 
 def read_split(config: ExperimentConfig) -> Examples:
-    """Return the examples with their split, leaks not yet judged (for ``octodon check``)."""
+    """Return the examples with their split, leaks not judged (for ``octodon check``)."""
     examples = read(config.data)
-    options = {key: value for key, value in config.split.items() if key != "on_leak"}
+    options = dict(config.split) | {"on_leak": "allow"}
     if "by" not in options:
         options["by"] = "column" if examples.splits is not None or "column" in options else "fraction"
     if options["by"] in ("fraction", "group"):

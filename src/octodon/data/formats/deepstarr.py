@@ -13,7 +13,15 @@ from numpy import ndarray
 
 from octodon.data._arrow import texts_of
 from octodon.data._batches import NUMBER, TEXT
-from octodon.data.assemble import Measurements, Missing, assemble, named_splits, split_name
+from octodon.data.assemble import (
+    Measurements,
+    Missing,
+    RepeatedIds,
+    assemble,
+    named_splits,
+    split_name,
+    unique_ids,
+)
 from octodon.data.examples import Examples
 from octodon.data.formats import readers
 from octodon.data.formats._published_table import header, read_columns
@@ -37,7 +45,7 @@ def read_deepstarr(
     *,
     activity: str | Path | None = None,
     split: str | None = "set",
-    repeated_ids: str = "refuse",
+    repeated_ids: RepeatedIds = "refuse",
     missing: Missing = "refuse",
 ) -> Examples:
     """Return the release as examples.
@@ -74,8 +82,6 @@ def read_deepstarr(
         the others, a letter that is no base.
     """
     path = Path(path)
-    if repeated_ids not in ("refuse", "number"):
-        raise ConfigError(f"deepstarr: repeated_ids is {repeated_ids!r}, expected 'refuse' or 'number'")
     if path.is_dir():
         if activity is not None:
             raise ConfigError(
@@ -89,7 +95,7 @@ def read_deepstarr(
         ids, codes, targets, splits = _from_table(path, split)
     return assemble(
         codes,
-        _unique_ids(ids, path, repeated_ids),
+        unique_ids(ids, repeated_ids, str(path)),
         Measurements(names=tuple(TARGETS), values=tuple(targets.T[:, :, None]), units=UNITS),
         missing=missing,
         where=str(path),
@@ -197,20 +203,3 @@ def _parts_of_ids(ids: ndarray, path: Path) -> dict[str, ndarray]:
         )
     columns["start"] = columns["start"] - 1
     return columns
-
-
-def _unique_ids(ids: ndarray, path: Path, repeated_ids: str) -> ndarray:
-    """Return the IDs, the second and later occurrences numbered if that is asked for."""
-    again = pd.Index(ids).duplicated()
-    if not again.any():
-        return ids
-    if repeated_ids == "refuse":
-        first = int(np.flatnonzero(again)[0])
-        raise DataError(
-            f"{path}: {int(again.sum())} of {len(ids)} rows repeat an ID (first {str(ids[first])!r}, row {first + 1}); "
-            f"remove them, or number them with repeated_ids = 'number'"
-        )
-    occurrence = pd.Series(ids).groupby(ids, sort=False).cumcount().to_numpy()
-    numbered = ids.astype(object)
-    numbered[again] = [f"{name}#{k + 1}" for name, k in zip(ids[again], occurrence[again], strict=True)]
-    return numbered.astype(np.str_)

@@ -12,7 +12,15 @@ from numpy import ndarray
 
 from octodon.data._arrow import Coder, texts_of, values_of
 from octodon.data._batches import NUMBER, TEXT, table_batches
-from octodon.data.assemble import Measurements, Missing, assemble, named_splits, row_ids
+from octodon.data.assemble import (
+    Measurements,
+    Missing,
+    RepeatedIds,
+    assemble,
+    named_splits,
+    row_ids,
+    unique_ids,
+)
 from octodon.data.examples import Examples
 from octodon.data.formats import readers
 from octodon.data.lengths import LengthPolicy, PolicyName, as_policy
@@ -30,6 +38,7 @@ def read_table(
     columns: Sequence[str] = (),
     units: str = "activity",
     missing: Missing = "refuse",
+    repeated_ids: RepeatedIds = "refuse",
     length: LengthPolicy | PolicyName = "refuse",
     delimiter: str | None = None,
 ) -> Examples:
@@ -56,6 +65,8 @@ def read_table(
         Unit of the targets.
     missing : str
         "refuse", "drop" or "mask": what to do with rows that lack a target (see ``assemble``).
+    repeated_ids : "refuse" or "number"
+        "number" adds "#2", "#3" ... to the second and later rows of one id.
     length : LengthPolicy or str
         What to do with sequences of different lengths.
     delimiter : str or None
@@ -87,7 +98,7 @@ def read_table(
     )
     return assemble(
         rows.codes,
-        row_ids(n) if id is None else texts_of(rows.texts[id]),
+        row_ids(n) if id is None else unique_ids(texts_of(rows.texts[id]), repeated_ids, str(path)),
         measured,
         missing=missing,
         where=str(path),
