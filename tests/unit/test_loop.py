@@ -1,0 +1,226 @@
+"""Fitting one network."""
+
+import numpy as np
+import pytest
+import torch
+from tiny import LENGTH, LinearBackbone, TinyBackbone
+
+from octodon.errors import DataError, RunError
+from octodon.models.heads import heads
+from octodon.models.model import Model, ModelConfig, build_model
+from octodon.training.config import TrainingConfig
+from octodon.training.loop import DivergedError, EpochRecord, LabelledCodes, fit, mean_loss
+
+NAN = float("nan")
+
+
+def _model(backbone: type = TinyBackbone, head: str = "mean", n_targets: int = 2, seed: int = 0) -> Model:
+    config = ModelConfig(backbone=backbone, length=LENGTH, n_targets=n_targets, head=head)
+    return build_model(config, seed)
+
+
+def _data(n: int = 96, seed: int = 0, n_targets: int = 2) -> LabelledCodes:
+    generator = torch.Generator().manual_seed(seed)
+    codes = torch.randint(0, 4, (n, LENGTH), generator=generator, dtype=torch.uint8)
+    activity = torch.randn(n, n_targets, generator=generator) + (codes[:, :1] == 2)
+    return LabelledCodes(codes=codes, labels={"activity": activity})
+
+
+def _state(model: Model) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def test_the_best_epoch_is_kept_by_copy_when_validation_gets_worse_later() -> None:
+    # What is learnt on train is wrong on valid: the more it is learnt, the worse.
+    train, model = _data(), _model()
+    valid = LabelledCodes(codes=train.codes, labels={"activity": -3 * train.labels["activity"]})
+    states = []
+    history = fit(
+        model,
+        train,
+        valid,
+        TrainingConfig(epochs=12, batch_size=16, learning_rate=0.05, stop_patience=12),
+        seed=0,
+        on_epoch=lambda record: states.append(_state(model)),
+    )
+    best = min(history, key=lambda record: record.valid_loss)
+    assert best.epoch < len(history) - 1
+    assert history[-1].valid_loss > 1.01 * best.valid_loss
+    assert mean_loss(model, valid) == best.valid_loss
+    for name, value in model.state_dict().items():  # BatchNorm statistics included
+        assert torch.equal(value, states[best.epoch][name])
+        assert value.numel() == 0 or not torch.equal(value, states[-1][name])
+    assert not model.training
+
+
+def test_early_stopping_ends_the_training() -> None:
+    train = _data()
+    valid = LabelledCodes(codes=train.codes, labels={"activity": -3 * train.labels["activity"]})
+    config = TrainingConfig(epochs=50, batch_size=16, learning_rate=0.05, stop_patience=3, decay_patience=2)
+    history = fit(_model(), train, valid, config, seed=0)
+    best = max(record.epoch for record in history if record.is_best)
+    assert len(history) == best + 1 + 3
+    assert history[-1].learning_rate == pytest.approx(0.005)  # decayed after two epochs without improvement
+
+
+def test_history_says_what_happened() -> None:
+    train, seen = _data(), []
+    history = fit(_model(), train, _data(seed=1), TrainingConfig(epochs=4), seed=0, on_epoch=seen.append)
+    assert history == seen
+    assert [record.epoch for record in history] == [0, 1, 2, 3]
+    losses = [record.valid_loss for record in history]
+    assert [r.is_best for r in history] == [min(losses[: i + 1]) not in losses[:i] for i in range(4)]
+    assert all(isinstance(r, EpochRecord) and r.learning_rate == 1e-3 and r.seconds > 0 for r in history)
+
+
+def test_the_validation_loss_is_a_plain_mean_whatever_the_batches() -> None:
+    model, data = _model(), _data(n=300)  # more than one batch of 256
+    model.eval()
+    with torch.no_grad():
+        table = torch.eye(4)[data.codes.long()].transpose(1, 2)
+        expected = (model(table)[:, 0] - data.labels["activity"]).square().mean()
+    assert mean_loss(model, data) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_same_seed_same_weights_other_seed_other_weights() -> None:
+    config = TrainingConfig(epochs=2, batch_size=16)
+    states = []
+    for seed in (5, 5, 6):
+        model = _model()
+        torch.rand(seed)  # what the global generator did before plays no part
+        fit(model, _data(), _data(seed=1), config, seed=seed)
+        states.append(_state(model))
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert not torch.equal(states[0]["backbone.conv.weight"], states[2]["backbone.conv.weight"])
+
+
+def test_dropout_has_its_own_stream() -> None:
+    # Equal batches (one batch holds all rows), so what differs between seeds is dropout alone.
+    states = []
+    for seed in (1, 2):
+        model = _model()
+        fit(model, _data(n=16), _data(seed=1), TrainingConfig(epochs=1, batch_size=16), seed=seed)
+        states.append(model.head.linear.weight.detach().clone())
+    assert not torch.allclose(*states)
+
+
+def test_global_generators_are_left_as_found() -> None:
+    torch.manual_seed(11)
+    np.random.seed(11)  # noqa: NPY002  the global generator is what is being watched
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    fit(_model(), _data(), _data(seed=1), TrainingConfig(epochs=2), seed=0)
+    assert torch.equal(torch.get_rng_state(), before[0])
+    np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
+
+
+def test_a_missing_label_has_no_gradient_and_the_others_have_that_of_least_squares() -> None:
+    generator = torch.Generator().manual_seed(0)
+    head = heads["mean"](6, 2)
+    features, labels = torch.randn(9, 6, generator=generator), torch.randn(9, 2, generator=generator)
+    present = torch.rand(9, 2, generator=generator) > 0.4
+    labels = torch.where(present, labels, NAN)
+    raw = head(features)
+    raw.retain_grad()
+    head.loss(raw, {"activity": labels}).sum().backward()
+    assert raw.grad is not None
+    assert torch.equal(raw.grad[:, 0][~present], torch.zeros(int((~present).sum())))
+    residual = torch.where(present, features @ head.linear.weight.T + head.linear.bias - labels, 0.0)
+    torch.testing.assert_close(head.linear.weight.grad, 2 * residual.T @ features)  # d/dW sum r^2
+    torch.testing.assert_close(head.linear.bias.grad, 2 * residual.sum(0))
+
+
+def test_training_with_missing_labels_is_training_on_the_rows_present() -> None:
+    config = TrainingConfig(epochs=30, batch_size=200, learning_rate=0.05)  # one batch holds all rows
+    data = _data(n=40, n_targets=1)
+    present = torch.arange(40) % 3 != 0
+    masked = LabelledCodes(
+        codes=data.codes, labels={"activity": torch.where(present[:, None], data.labels["activity"], NAN)}
+    )
+    only = LabelledCodes(codes=data.codes[present], labels={"activity": data.labels["activity"][present]})
+    models, histories = [], []
+    for rows in (masked, only):
+        models.append(_model(LinearBackbone, "standardised_mean", n_targets=1))
+        histories.append(fit(models[-1], rows, rows, config, seed=0))
+    for name, value in models[0].state_dict().items():
+        torch.testing.assert_close(value, models[1].state_dict()[name], atol=1e-5, rtol=1e-4)
+    for one, other in zip(*histories, strict=True):
+        assert one.train_loss == pytest.approx(other.train_loss, rel=1e-4)
+        assert one.valid_loss == pytest.approx(other.valid_loss, rel=1e-4)
+
+
+def test_a_target_without_any_label_leaves_its_column_alone() -> None:
+    data, model = _data(), _model(LinearBackbone)
+    data.labels["activity"][:, 1] = NAN
+    before = _state(model)["head.linear.weight"]
+    fit(model, data, data, TrainingConfig(epochs=3, batch_size=16, learning_rate=0.1), seed=0)
+    after = model.head.linear.weight
+    assert torch.equal(after[1], before[1])
+    assert not torch.equal(after[0], before[0])
+
+
+def test_a_linear_network_reaches_the_least_squares_solution() -> None:
+    data, model = _data(n=64, n_targets=2), _model(LinearBackbone, "standardised_mean")
+    data.labels["activity"][::5, 1] = NAN
+    fit(
+        model,
+        data,
+        data,
+        TrainingConfig(schedule="cosine", epochs=300, batch_size=64, learning_rate=0.05),
+        seed=0,
+    )
+    one_hot = torch.eye(4)[data.codes[:, :2].long()].transpose(1, 2)
+    features = torch.cat([one_hot.flatten(1), torch.ones(64, 1)], 1).double().numpy()
+    with torch.no_grad():
+        x = torch.eye(4)[data.codes.long()].transpose(1, 2)
+        fitted = model.read(x).mean.double().numpy()
+    for target in range(2):
+        label = data.labels["activity"][:, target].double().numpy()
+        rows = np.isfinite(label)
+        weights = np.linalg.lstsq(features[rows], label[rows], rcond=None)[0]
+        np.testing.assert_allclose(fitted[:, target], features @ weights, atol=2e-3)
+
+
+@pytest.mark.parametrize("head", ["mean", "standardised_mean"])
+@pytest.mark.parametrize(("n_labels", "n_targets"), [(1, 2), (2, 1), (3, 2)])
+def test_labels_that_would_broadcast_are_refused(head: str, n_labels: int, n_targets: int) -> None:
+    wrong, model = _data(n_targets=n_labels), _model(head=head, n_targets=n_targets)
+    with pytest.raises((DataError, RuntimeError), match=r"shape|size"):
+        fit(model, wrong, wrong, TrainingConfig(epochs=1), seed=0)
+
+
+def test_a_loss_that_is_not_finite_is_reported() -> None:
+    with pytest.raises(DivergedError, match=r"loss is (inf|nan) \(validation .*\) in epoch \d") as caught:
+        fit(_model(), _data(), _data(), TrainingConfig(epochs=5, batch_size=16, learning_rate=1e30), seed=0)
+    assert isinstance(caught.value, RunError)
+
+
+def test_every_epoch_sees_every_row_once() -> None:
+    seen: list[torch.Tensor] = []
+
+    class Watching(LinearBackbone):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if self.training:
+                seen.append(x[:, :, :4].argmax(1))
+            return super().forward(x)
+
+    codes = torch.cartesian_prod(*[torch.arange(4, dtype=torch.uint8)] * 3)[:33]  # 33 distinct rows: 16, 17
+    codes = torch.cat([codes, torch.zeros(33, LENGTH - 3, dtype=torch.uint8)], 1)
+    data = LabelledCodes(codes=codes, labels={"activity": torch.zeros(33, 2)})
+    fit(_model(Watching), data, data, TrainingConfig(epochs=2, batch_size=16), seed=0)
+    assert [len(batch) for batch in seen] == [16, 17, 16, 17]
+    for epoch in (torch.cat(seen[:2]), torch.cat(seen[2:])):
+        assert sorted(map(tuple, epoch[:, :3].tolist())) == sorted(map(tuple, codes[:, :3].tolist()))
+    assert not torch.equal(torch.cat(seen[:2]), torch.cat(seen[2:]))
+
+
+@pytest.mark.parametrize(("momentum", "expected"), [(0.25, 0.25), (None, 0.01)])
+def test_running_statistics_follow_the_batches_at_the_stated_momentum(
+    momentum: float | None, expected: float
+) -> None:
+    # One step: running mean = momentum * batch mean, from zero. The statistics are those of the convolution's output.
+    data, model = _data(n=32), _model()
+    with torch.no_grad():
+        first = model.backbone.conv(torch.eye(4)[data.codes.long()].transpose(1, 2)).mean((0, 2))
+    config = TrainingConfig(epochs=1, batch_size=32, norm_momentum=momentum)
+    fit(model, data, data, config, seed=0)
+    torch.testing.assert_close(model.backbone.norm.running_mean, expected * first, atol=1e-6, rtol=1e-4)
