@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+from tiny import examples
+
+from octodon.distillation.copies import DEFAULT_RECIPES, altered_copy, copy_seed
+from octodon.distillation.labels import pick_recipes
+from octodon.errors import ConfigError
+
+
+@pytest.mark.parametrize("recipe", DEFAULT_RECIPES)
+def test_a_copy_is_a_pure_function_of_codes_recipe_and_seed(recipe: tuple[dict[str, object], ...]) -> None:
+    codes = examples().codes
+    codes.setflags(write=False)
+    first, again, other = (altered_copy(codes, recipe, seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert not np.array_equal(first, codes)
+    assert (first.shape, first.dtype, int(first.max())) == (codes.shape, np.uint8, 3)
+
+
+def test_steps_are_applied_one_after_another() -> None:
+    codes = examples().codes
+    flip = {"name": "reverse_complement"}
+    np.testing.assert_array_equal(altered_copy(codes, (flip,), 0), 3 - codes[:, ::-1])
+    np.testing.assert_array_equal(altered_copy(codes, (flip, flip), 0), codes)
+    np.testing.assert_array_equal(altered_copy(codes, (), 0), codes)
+
+
+def test_options_reach_the_alteration() -> None:
+    codes = examples().codes
+    altered = altered_copy(codes, ({"name": "mutate", "fraction": 1.0},), 0)
+    assert (altered != codes).all()
+
+
+def test_recipes_cycle() -> None:
+    a, b = ({"name": "mutate"},), ({"name": "shift"},)
+    assert pick_recipes(5, (a, b)) == (a, b, a, b, a)
+    assert pick_recipes(0, (a, b)) == ()
+    assert pick_recipes(8) == DEFAULT_RECIPES
+
+
+def test_every_copy_has_its_own_seed_whatever_the_number_of_copies() -> None:
+    assert len({copy_seed(seed, copy) for seed in range(5) for copy in range(20)}) == 100
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        ({"name": "mutat"}, "augmentation: no 'mutat'; did you mean 'mutate'"),
+        ({"fraction": 0.1}, "has no name; expected e.g."),
+        ({"name": "mutate", "rate": 0.1}, "distill.recipes: mutate: .*'rate'"),
+        ({"name": "mutate", "fraction": 3.0}, "mutate: fraction = 3.0, expected 0 to 1"),
+    ],
+)
+def test_a_recipe_that_cannot_be_followed_is_refused(step: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        altered_copy(examples().codes, (step,), 0)

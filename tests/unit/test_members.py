@@ -1,0 +1,234 @@
+"""A member is a pure function of (config, seed, index, data), and shares nothing with the others."""
+
+import itertools
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny import LENGTH, MODEL, TRAINING, TinyBackbone, ensemble, examples, same_weights, train_tiny
+
+from octodon.ensemble import network
+from octodon.ensemble.arrays import SharedArrays
+from octodon.ensemble.ensemble import Ensemble, merge
+from octodon.ensemble.network import NetworkJob, fit_network, network_seed, read_fitted, read_history
+from octodon.ensemble.train import EnsembleConfig, activity_arrays, train_ensemble
+from octodon.ensemble.workers import Workers
+from octodon.errors import BundleError, RunError
+from octodon.models.backbones import backbones
+from octodon.models.model import ModelConfig
+from octodon.training.loop import DivergedError
+
+
+def _train(
+    folder: Path, workers: Workers, members: int = 4, seed: int = 0, model: ModelConfig = MODEL
+) -> Ensemble:
+    config = EnsembleConfig(members=members, training=TRAINING)
+    return train_ensemble(
+        examples(), model, config, seed=seed, folder=folder, workers=workers, progress=False
+    )
+
+
+def _job(folder: Path, index: int = 0, model: ModelConfig = MODEL) -> NetworkJob:
+    data = examples()
+    arrays = SharedArrays.write(
+        folder / "arrays",
+        {
+            f"{split}.{name}": values
+            for split in ("train", "valid")
+            for name, values in activity_arrays(data.subset(split)).items()
+        },
+    )
+    return NetworkJob(
+        role="member",
+        index=index,
+        model=model,
+        training=TRAINING,
+        seed=0,
+        arrays=arrays,
+        folder=folder / f"member_{index:03d}",
+    )
+
+
+@pytest.mark.parametrize("backbone", [*backbones, TinyBackbone])
+@pytest.mark.parametrize("head", ["mean", "standardised_mean"])
+def test_members_share_no_initial_tensor_and_batch_norm_starts_fresh(
+    backbone: str | type, head: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network, "fit", lambda *args, **kwargs: [])  # the weights stay the initial ones
+    options = {"width": 0.1} if isinstance(backbone, str) else {}
+    members = train_tiny(examples(length=249), 4, backbone=backbone, head=head, options=options).members
+    for name in members[0].weights:
+        tensors = [member.weights[name] for member in members]
+        if name.endswith(("running_mean", "running_var", "num_batches_tracked")):
+            assert all(torch.equal(t, torch.full_like(t, name.endswith("running_var"))) for t in tensors), (
+                name
+            )
+        is_constant = all((t == t.flatten()[0]).all() for t in tensors)
+        for a, b in itertools.combinations(tensors, 2):
+            # Not one number in common: a shared or re-used initialiser shows even where shapes differ.
+            assert is_constant or not (a == b).any(), name
+    drawn = [name for name, value in members[0].weights.items() if value.dim() > 1]
+    assert all(members[0].weights[name].std() > 0 for name in drawn)  # no kernel is a constant
+
+
+def test_member_three_alone_is_member_three_of_four(tmp_path: Path) -> None:
+    with Workers(0) as workers:
+        four = _train(tmp_path / "four", workers)
+    torch.rand(7)
+    job = _job(tmp_path / "alone", index=3)
+    fit_network(job)
+    alone = read_fitted(job.folder, 3)
+    assert same_weights(alone.weights, four.members[3].weights)
+    assert alone.seed == four.members[3].seed
+    for mine, theirs in zip(alone.history, four.members[3].history, strict=True):
+        assert mine | {"seconds": 0} == theirs | {"seconds": 0}
+
+
+def test_processes_give_what_one_process_gives_bit_for_bit(tmp_path: Path) -> None:
+    model = replace(MODEL, backbone="deepstarr", options={"width": 0.05})
+    with Workers(2) as workers:
+        many = _train(tmp_path / "many", workers, members=2, model=model)
+        codes = examples().codes
+        spread = many.predict_members(codes, workers=workers)
+    with Workers(0) as workers:
+        one = _train(tmp_path / "one", workers, members=2, model=model)
+    for a, b in zip(many.members, one.members, strict=True):
+        assert same_weights(a.weights, b.weights)
+    np.testing.assert_array_equal(spread.mean, one.predict_members(codes).mean)
+
+
+def test_same_seed_same_members_other_seed_other_members() -> None:
+    again, other = train_tiny(), train_tiny(seed=1)
+    assert all(
+        same_weights(a.weights, b.weights) for a, b in zip(ensemble().members, again.members, strict=True)
+    )
+    conv = "backbone.conv.weight"
+    tensors = [member.weights[conv] for e in (ensemble(), other) for member in e.members]
+    assert all(not torch.equal(a, b) for a, b in itertools.combinations(tensors, 2))
+
+
+def test_global_generators_are_left_as_found() -> None:
+    torch.manual_seed(3)
+    np.random.seed(3)  # noqa: NPY002  the global generator is what is being watched
+    state = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    train_tiny(members=1)
+    assert torch.equal(torch.get_rng_state(), state[0])
+    np.testing.assert_array_equal(np.random.get_state()[1], state[1])  # noqa: NPY002
+
+
+def test_the_ensemble_predicts_mean_and_population_std_of_its_members() -> None:
+    codes = examples(seed=5).codes
+    alone = np.stack([replace(ensemble(), members=(m,)).predict(codes).mean for m in ensemble().members])
+    said = ensemble().predict(codes)
+    np.testing.assert_allclose(said.mean, alone.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(said.epistemic_std, np.std(alone, axis=0, correction=0), rtol=1e-6)
+    assert (np.std(alone, axis=0, correction=0) > 1e-3).mean() > 0.9  # members do differ
+    assert replace(ensemble(), members=ensemble().members[:1]).predict(codes).epistemic_std is None
+
+
+def test_members_learn() -> None:
+    test = examples().subset("test")
+    fitted = train_tiny(training=TRAINING.model_copy(update={"epochs": 30})).predict(test.codes).mean
+    for target in range(2):
+        assert np.corrcoef(fitted[:, target], test.targets[:, target])[0, 1] > 0.6
+
+
+def test_finished_members_are_kept_and_the_others_trained(tmp_path: Path) -> None:
+    with Workers(0) as workers:
+        before = _train(tmp_path, workers, members=3)
+        weights = tmp_path / "member_001" / "weights.safetensors"
+        weights.write_bytes((tmp_path / "member_000" / "weights.safetensors").read_bytes())  # a mark
+        (tmp_path / "member_002" / "done.json").unlink()
+        (tmp_path / "member_002" / "weights.safetensors").unlink()
+        after = _train(tmp_path, workers, members=3)
+    assert same_weights(after.members[1].weights, before.members[0].weights)  # kept, mark and all
+    assert same_weights(after.members[2].weights, before.members[2].weights)
+
+
+def test_an_interrupted_member_leaves_no_epochs_in_the_history_of_the_next(tmp_path: Path) -> None:
+    job = _job(tmp_path)
+    job.folder.mkdir()
+    stale = {"epoch": 0, "attempt": 0, "valid_loss": -1.0}
+    (job.folder / "history.jsonl").write_text(
+        json.dumps(stale) + '\n{"epoch": 1, "atte'
+    )  # killed while writing
+    assert read_history(job.folder) == [stale]
+    fit_network(job)
+    history = read_fitted(job.folder, 0).history
+    assert [record["epoch"] for record in history] == [0, 1, 2]
+    assert min(record["valid_loss"] for record in history) > 0
+
+
+def test_a_diverged_member_is_reported_and_trained_again_from_its_next_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds: list[int] = []
+
+    def diverging_once(model: Any, train: Any, valid: Any, config: Any, seed: int, on_epoch: Any) -> Any:
+        seeds.append(seed)
+        if len(seeds) == 1:
+            real_fit(model, train, valid, config, seed, on_epoch=on_epoch)
+            raise DivergedError("loss is nan in epoch 4")
+        return real_fit(model, train, valid, config, seed, on_epoch=on_epoch)
+
+    real_fit = network.fit
+    monkeypatch.setattr(network, "fit", diverging_once)
+    job = _job(tmp_path, index=2)
+    fit_network(job)
+    fitted = read_fitted(job.folder, 2)
+    assert (fitted.attempt, fitted.seed) == (1, network_seed(0, "member", 2, 1))
+    assert seeds == [network_seed(0, "member", 2, attempt) for attempt in (0, 1)]
+    assert [(record["attempt"], record["epoch"]) for record in fitted.history] == [(1, 0), (1, 1), (1, 2)]
+    assert "loss is nan in epoch 4" in (job.folder / "history.jsonl").read_text()
+    assert len(read_history(job.folder)) == 6
+
+
+def test_three_diverged_attempts_end_the_run_with_one_line(tmp_path: Path) -> None:
+    # Nothing is patched: this learning rate does make the loss infinite.
+    model = replace(MODEL, head="mean")
+    job = replace(_job(tmp_path, model=model), training=TRAINING.model_copy(update={"learning_rate": 1e30}))
+    with pytest.raises(
+        RunError, match=r"member 0: the loss diverged from 3 seeds; lower learning_rate"
+    ) as caught:
+        fit_network(job)
+    assert "\n" not in str(caught.value)
+    assert not (job.folder / "done.json").exists()
+    log = [json.loads(line) for line in (job.folder / "history.jsonl").read_text().splitlines()]
+    assert [record["attempt"] for record in log if "diverged" in record] == [0, 1, 2]
+
+
+def test_a_members_stream_is_its_own() -> None:
+    ways = itertools.product((0, 1), ("member", "student"), range(20), range(3))
+    assert len({network_seed(*way) for way in ways}) == 240
+
+
+def test_missing_labels_reach_the_members_as_missing() -> None:
+    data = examples()
+    targets = data.targets.copy()
+    targets[::3, 1] = np.nan
+    fitted = train_tiny(replace(data, targets=targets), members=1)
+    assert np.isfinite(fitted.predict(data.codes).mean).all()
+    assert not same_weights(fitted.members[0].weights, ensemble().members[0].weights)
+
+
+def test_merged_ensembles_hold_every_member_once() -> None:
+    other = train_tiny(members=1, seed=9)
+    both = merge([ensemble(), other])
+    assert [m.seed for m in both.members] == [m.seed for m in (*ensemble().members, *other.members)]
+    with pytest.raises(BundleError, match="share members"):
+        merge([ensemble(), ensemble()])
+    with pytest.raises(BundleError, match="differ in architecture or targets"):
+        merge([ensemble(), replace(other, target_names=("gc", "other"))])
+
+
+def test_workers_read_the_arrays_that_were_written(tmp_path: Path) -> None:
+    arrays = {"train.codes": examples().codes, "train.label.activity": np.eye(3, dtype=np.float32)}
+    written = SharedArrays.write(tmp_path / "new" / "arrays", arrays)
+    np.testing.assert_array_equal(written["train.codes"], arrays["train.codes"])
+    assert list(written.group("train.label")) == ["activity"]
+    assert written["train.codes"].shape[1] == LENGTH
+    assert isinstance(written["train.codes"], np.memmap)  # mapped, not read: workers share the pages
