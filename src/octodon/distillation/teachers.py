@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -20,7 +21,11 @@ from octodon.models.inference import BATCH_SIZE, evaluating
 from octodon.records import MemberPredictions
 from octodon.seq.onehot import one_hot
 
+if TYPE_CHECKING:
+    import pandas as pd
 
+
+@runtime_checkable
 class Teachers(Protocol):
     """Anything whose members predict sequences."""
 
@@ -56,6 +61,10 @@ class ModuleTeachers:
     ) -> MemberPredictions:
         """Return what every module predicts, in evaluation mode; the modules come back as found."""
         del workers
+        if len({id(module) for module in self.modules}) < len(self.modules):
+            raise DataError(
+                "teachers: a module is listed twice; counted twice, it makes the ensemble look too sure"
+            )
         mean = np.stack([self._one(module, sequences, device) for module in self.modules])
         return MemberPredictions(
             ids=name_rows(ids, len(sequences)), target_names=self.target_names, mean=mean
@@ -94,18 +103,20 @@ def read_member_predictions(path: str | Path, target_names: Sequence[str]) -> Me
     import pandas as pd
 
     file = Path(path)
-    if not file.is_file():
-        raise DataError(f"teachers: no file {str(path)!r}")
-    if file.suffix == ".parquet":
-        table = pd.read_parquet(file)
-    else:
-        table = pd.read_csv(file, sep="," if ".csv" in file.suffixes else "\t", dtype={"id": str})
+    table = _read_table(file)
     missing = [name for name in ("id", "member", *target_names) if name not in table.columns]
     if missing:
         raise DataError(
             f"teachers: {file.name} has no column {missing[0]!r}; columns: {', '.join(table.columns)}"
         )
-    ids, members = (pd.unique(table[name]) for name in ("id", "member"))
+    if table.empty:
+        raise DataError(f"teachers: {file.name} has no rows; expected one per sequence and member")
+    for name in target_names:
+        if not pd.api.types.is_numeric_dtype(table[name]):
+            raise DataError(f"teachers: {file.name}: column {name!r} holds text, expected numbers")
+    if table[["id", "member"]].isna().to_numpy().any():
+        raise DataError(f"teachers: {file.name} has rows without id or member; fill them in")
+    ids, members = table["id"].unique(), table["member"].unique()
     if len(table) != len(ids) * len(members) or table.duplicated(["id", "member"]).any():
         raise DataError(
             f"teachers: {file.name} has {len(table)} rows for {len(ids)} ids and {len(members)} members; expected each "
@@ -127,9 +138,42 @@ def read_member_predictions(path: str | Path, target_names: Sequence[str]) -> Me
     )
 
 
+def _read_table(file: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    if not file.is_file():
+        raise DataError(f"teachers: no file {str(file)!r}")
+    try:
+        if file.suffix == ".parquet":
+            return pd.read_parquet(file)
+        separator = "," if ".csv" in file.suffixes else "\t"
+        # Only an empty field is missing: an id may well read "NA", and a number that does is refused as text.
+        return pd.read_csv(file, sep=separator, dtype={"id": str}, keep_default_na=False, na_values=[""])
+    except (OSError, EOFError, ValueError, zlib.error) as error:  # of arrow and pandas, too
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(
+            f"teachers: {file.name} cannot be read as a table ({reason}); write it again"
+        ) from None
+
+
 def align(predictions: MemberPredictions, ids: Sequence[str]) -> MemberPredictions:
-    """Return the predictions of ``ids`` in that order, joined by id; a missing id is refused."""
-    position = {name: i for i, name in enumerate(predictions.ids)}
+    """Return the predictions of ``ids`` in that order, joined by id.
+
+    Raises
+    ------
+    DataError
+        When an id is missing, one is there twice, or a prediction is not finite (NaN would pass for a missing label).
+    """
+    position = {str(name): i for i, name in enumerate(predictions.ids)}
+    if len(position) < len(predictions.ids):
+        raise DataError(
+            f"teachers: {len(predictions.ids) - len(position)} ids are there more than once; give each prediction once"
+        )
+    if not np.isfinite(predictions.mean).all():
+        raise DataError(
+            f"teachers: {int((~np.isfinite(predictions.mean)).sum())} predictions are not finite; leave those members "
+            f"or sequences out"
+        )
     absent = [name for name in ids if name not in position]
     if absent:
         raise DataError(
