@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,11 @@ from octodon.artifact.atomic import atomic_folder
 from octodon.distillation.student import Student
 from octodon.ensemble.ensemble import Ensemble, restore
 from octodon.ensemble.network import FittedNetwork
-from octodon.errors import BundleError
+from octodon.errors import BundleError, ConfigError
 from octodon.models.backbones import backbones
+from octodon.models.heads import heads
 from octodon.models.model import ModelConfig
+from octodon.registry import suggest
 
 FORMAT = 1
 """Raised when the files change so that an older octodon would misread them; see ``docs/architecture.md``."""
@@ -33,9 +35,14 @@ def save(model: Ensemble | Student, path: str | Path, provenance: Mapping[str, A
     ----------
     model : Ensemble or Student
     path : path
-        The folder to make; one that exists is replaced.
+        The folder to make; a bundle that is there is replaced, anything else is refused.
     provenance : mapping, optional
         How the model came about, as JSON values.
+
+    Raises
+    ------
+    BundleError
+        When the path holds something that is no bundle: nothing is written over.
     """
     members = model.members if isinstance(model, Ensemble) else (model.fitted,)
     config = {
@@ -52,6 +59,7 @@ def save(model: Ensemble | Student, path: str | Path, provenance: Mapping[str, A
     weights = {
         name: torch.stack([m.weights[name] for m in members]).contiguous() for name in members[0].weights
     }
+    _refuse_other_content(Path(path))
     with atomic_folder(Path(path)) as folder:
         save_file(weights, folder / "weights.safetensors")
         (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
@@ -73,7 +81,7 @@ def load(path: str | Path, backbone: str | type | None = None) -> Ensemble | Stu
     Raises
     ------
     BundleError
-        No bundle, a newer format, a truncated or altered file, an unknown backbone, weights that do not fit.
+        No bundle, a newer format, a truncated or damaged file, an unknown backbone, weights that do not fit.
     """
     folder = Path(path)
     config = _read_config(folder)
@@ -84,6 +92,10 @@ def load(path: str | Path, backbone: str | type | None = None) -> Ensemble | Stu
         head=config["head"],
         options=config["options"],
     )
+    if model.head not in heads:
+        raise BundleError(
+            f"{folder}: made with the head {model.head!r}; {suggest(model.head, heads.names())}"
+        )
     stacked = _read_weights(folder / "weights.safetensors")
     networks = config["networks"]
     wrong = [name for name, value in stacked.items() if value.shape[:1] != (len(networks),)]
@@ -97,7 +109,10 @@ def load(path: str | Path, backbone: str | type | None = None) -> Ensemble | Stu
         )
         for i, network in enumerate(networks)
     )
-    restore(model, members[0].weights)
+    try:
+        restore(model, members[0].weights)
+    except (ConfigError, BundleError) as error:
+        raise BundleError(f"{folder}: {error}") from None
     common: dict[str, Any] = {
         "model": model,
         "target_names": tuple(config["target_names"]),
@@ -125,11 +140,39 @@ def _read_config(folder: Path) -> dict[str, Any]:
         raise BundleError(
             f"{folder}: bundle format {version}, this octodon {octodon.__version__} reads up to {FORMAT}; upgrade octodon"
         )
-    keys = ("kind", "backbone", "options", "length", "head", "target_names", "units", "networks")
-    missing = [key for key in keys if key not in config]
-    if missing:
-        raise BundleError(f"{path}: no {missing[0]!r}; the file is damaged, copy the bundle again")
+    wrong = [key for key, is_right in _EXPECTED.items() if key not in config or not is_right(config[key])]
+    if wrong:
+        raise BundleError(
+            f"{path}: {wrong[0]!r} is {config.get(wrong[0], 'missing')!r}; the file is damaged, copy the bundle again"
+        )
     return config
+
+
+def _are_networks(value: Any) -> bool:
+    keys = {"index", "attempt", "seed"}
+    return (
+        isinstance(value, list)
+        and len(value) > 0
+        and all(
+            isinstance(v, dict) and v.keys() == keys and all(isinstance(n, int) for n in v.values())
+            for v in value
+        )
+    )
+
+
+_EXPECTED: dict[str, Callable[[Any], bool]] = {
+    "kind": lambda value: value in ("ensemble", "student"),
+    "backbone": lambda value: isinstance(value, str),
+    "options": lambda value: isinstance(value, dict),
+    "length": lambda value: isinstance(value, int) and value > 0,
+    "head": lambda value: isinstance(value, str),
+    "target_names": lambda value: (
+        isinstance(value, list) and len(value) > 0 and all(isinstance(name, str) for name in value)
+    ),
+    "units": lambda value: isinstance(value, str),
+    "networks": _are_networks,
+}
+"""What config.json must hold, by key."""
 
 
 def _read_weights(path: Path) -> dict[str, torch.Tensor]:
@@ -137,8 +180,15 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
         raise BundleError(f"{path}: missing; copy the whole bundle folder")
     try:
         return load_file(path)
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
         raise BundleError(f"{path}: truncated or damaged ({error}); copy the bundle again") from None
+
+
+def _refuse_other_content(path: Path) -> None:
+    if not path.exists() or (path / "config.json").is_file():
+        return
+    if not path.is_dir() or any(path.iterdir()):
+        raise BundleError(f"{path}: exists and is no bundle; choose another folder, nothing is written over")
 
 
 def _backbone_name(backbone: str | type) -> str:

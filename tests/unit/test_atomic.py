@@ -1,0 +1,72 @@
+"""A file or folder is done or not there."""
+
+from pathlib import Path
+
+import pytest
+
+from octodon.artifact.atomic import atomic_file, atomic_folder, write_json, write_text
+from octodon.errors import DataError, RunError
+
+
+def _fail_after_writing(block: object, path: Path, error: BaseException) -> None:
+    with block(path) as partial:  # type: ignore[operator]
+        (partial / "half" if partial.is_dir() else partial).write_text("half")
+        raise error
+
+
+@pytest.mark.parametrize("error", [DataError("bad row"), ValueError("x"), KeyboardInterrupt()])
+@pytest.mark.parametrize("block", [atomic_file, atomic_folder])
+@pytest.mark.parametrize("exists", [False, True])
+def test_an_exception_leaves_everything_as_it_was(
+    block: object, exists: bool, error: BaseException, tmp_path: Path
+) -> None:
+    path = tmp_path / "result"
+    if exists and block is atomic_file:
+        path.write_text("before")
+    elif exists:
+        path.mkdir()
+        (path / "old").write_text("before")
+    before = {p: p.is_file() and p.read_text() for p in tmp_path.rglob("*")}
+    with pytest.raises(type(error)):
+        _fail_after_writing(block, path, error)
+    assert {p: p.is_file() and p.read_text() for p in tmp_path.rglob("*")} == before
+
+
+def test_the_file_is_not_there_before_it_is_complete(tmp_path: Path) -> None:
+    with atomic_file(tmp_path / "result") as partial:
+        partial.write_text("half")
+        assert not (tmp_path / "result").exists()
+        partial.write_text("whole")
+    assert (tmp_path / "result").read_text() == "whole"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_folder_takes_the_place_of_the_old_one_as_a_whole(tmp_path: Path) -> None:
+    for content in ("one", "two"):
+        with atomic_folder(tmp_path / "result") as partial:
+            (partial / content).write_text(content)
+            (partial / "sub").mkdir()
+            (partial / "sub" / "file").write_text(content)
+    assert sorted(p.name for p in (tmp_path / "result").rglob("*")) == ["file", "sub", "two"]
+    assert (tmp_path / "result" / "sub" / "file").read_text() == "two"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_disk_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for write in (lambda p: write_text(p, "x"), lambda p: atomic_folder(p).__enter__()):
+        with pytest.raises(
+            RunError, match=r"cannot write .*result: .*; check space and permissions"
+        ) as caught:
+            write(tmp_path / "file" / "result")
+        assert "\n" not in str(caught.value)
+
+
+def test_text_and_json(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", "µ\n")
+    assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "µ\n"
+    write_json(tmp_path / "a.json", {"b": [1, None]})
+    assert (tmp_path / "a.json").read_text() == '{\n  "b": [\n    1,\n    null\n  ]\n}\n'
+    with pytest.raises(ValueError, match="JSON compliant"):  # NaN is no JSON
+        write_json(tmp_path / "a.json", {"b": float("nan")})
+    assert "null" in (tmp_path / "a.json").read_text()
