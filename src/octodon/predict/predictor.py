@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from octodon.models.model import ModelConfig
 from octodon.records import Prediction
 
 
+@runtime_checkable
 class Predictor(Protocol):
     """A trained model that answers with a ``Prediction``."""
 

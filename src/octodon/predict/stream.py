@@ -6,8 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
+from pyarrow import csv, parquet
 
 from octodon.artifact.atomic import atomic_file
 from octodon.data.stream import stream_sequences
@@ -62,8 +61,8 @@ def predict_file(
     return rows
 
 
-def _writer(path: Path, suffix: str, schema: pa.Schema) -> pa.csv.CSVWriter | pa.parquet.ParquetWriter:
+def _writer(path: Path, suffix: str, schema: pa.Schema) -> csv.CSVWriter | parquet.ParquetWriter:
     if suffix == ".parquet":
-        return pa.parquet.ParquetWriter(path, schema)
-    options = pa.csv.WriteOptions(delimiter="\t" if suffix == ".tsv" else ",", quoting_style="needed")
-    return pa.csv.CSVWriter(path, schema, write_options=options)
+        return parquet.ParquetWriter(path, schema)
+    options = csv.WriteOptions(delimiter="\t" if suffix == ".tsv" else ",", quoting_style="needed")
+    return csv.CSVWriter(path, schema, write_options=options)
