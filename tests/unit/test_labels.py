@@ -131,6 +131,7 @@ def test_a_copy_stays_the_same_when_more_are_asked_for(tmp_path: Path) -> None:
         _arrays(tmp_path / name)["train.codes"] for name in ("two", "four", "none", "seed")
     )
     np.testing.assert_array_equal(four[: len(two)], two)
+    assert not np.array_equal(four[240:360], four[480:600])  # one recipe, two copies
     np.testing.assert_array_equal(none, examples().subset("train").codes)
     assert not np.array_equal(two, seed)
 

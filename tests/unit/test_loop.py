@@ -8,6 +8,7 @@ from tiny import LENGTH, LinearBackbone, TinyBackbone
 from octodon.errors import DataError, RunError
 from octodon.models.heads import heads
 from octodon.models.model import Model, ModelConfig, build_model
+from octodon.training import loop
 from octodon.training.config import TrainingConfig
 from octodon.training.loop import DivergedError, EpochRecord, LabelledCodes, fit, mean_loss
 
@@ -127,6 +128,23 @@ def test_a_missing_label_has_no_gradient_and_the_others_have_that_of_least_squar
     residual = torch.where(present, features @ head.linear.weight.T + head.linear.bias - labels, 0.0)
     torch.testing.assert_close(head.linear.weight.grad, 2 * residual.T @ features)  # d/dW sum r^2
     torch.testing.assert_close(head.linear.bias.grad, 2 * residual.sum(0))
+
+
+def test_a_step_follows_the_mean_over_the_labels_present(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Plain gradient descent instead of Adam, which hides the scale: W - rate * 2 R'F / (number of labels present).
+    def plain(model: Model, config: TrainingConfig) -> torch.optim.Optimizer:
+        return torch.optim.SGD(model.parameters(), lr=config.learning_rate)
+
+    monkeypatch.setattr(loop, "_optimiser", plain)
+    data, model = _data(n=30), _model(LinearBackbone)
+    data.labels["activity"][::3, 0] = NAN
+    before = _state(model)["head.linear.weight"]
+    fit(model, data, data, TrainingConfig(epochs=1, batch_size=30, learning_rate=0.5), seed=0)
+    label = data.labels["activity"]
+    features = torch.eye(4)[data.codes[:, :2].long()].transpose(1, 2).flatten(1)
+    residual = torch.where(label.isfinite(), features @ before.T - label, 0.0)
+    expected = before - 0.5 * 2 * residual.T @ features / (60 - 10)
+    torch.testing.assert_close(model.head.linear.weight.detach(), expected)
 
 
 def test_training_with_missing_labels_is_training_on_the_rows_present() -> None:
