@@ -1,7 +1,5 @@
 """Splits: whole groups are assigned, leaks are found, refused or dropped, synonyms are exact."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 

@@ -32,7 +32,7 @@ from octodon.models.model import ModelConfig
 from octodon.records import MemberPredictions
 from octodon.training.config import Config, TrainingConfig
 
-DEFAULT_TRAINING = TrainingConfig(schedule="cosine", epochs=12)
+DEFAULT_TRAINING = TrainingConfig(schedule="cosine", epochs=16)
 """Function matching: many labelled inputs, a schedule that runs to its end (Beyer et al. 2022)."""
 
 

@@ -105,7 +105,10 @@ class Workers:
                 self._executor = ThreadPoolExecutor(1)
             else:
                 self._executor = loky.ProcessPoolExecutor(
-                    self.processes, initializer=_leave_with_parent, initargs=(os.getpid(),), env=_KEEP_FREED_MEMORY
+                    self.processes,
+                    initializer=_leave_with_parent,
+                    initargs=(os.getpid(),),
+                    env=_KEEP_FREED_MEMORY,
                 )
         return self._executor
 
