@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from octodon.artifact.atomic import atomic_file, atomic_folder, write_json, write_text
+from octodon.atomic import atomic_file, atomic_folder, write_json, write_text
 from octodon.errors import DataError, RunError
 
 

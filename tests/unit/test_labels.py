@@ -9,13 +9,12 @@ import pytest
 from tiny import MODEL, TARGETS, TinyBackbone, ensemble, examples, same_weights, train_tiny
 
 from octodon.data.examples import Examples
-from octodon.distillation.distill import DistillConfig, distil_students, distill
+from octodon.distillation.distill import DistillConfig, StudentTraining, distil_students, distill
 from octodon.distillation.labels import train_labels, valid_labels
 from octodon.ensemble import network
 from octodon.ensemble.workers import Workers
 from octodon.errors import DataError
 from octodon.records import MemberPredictions, Prediction
-from octodon.training.config import TrainingConfig
 
 N_MEMBERS = 3
 
@@ -43,7 +42,7 @@ class KnownTeachers:
 
 def _distil(teachers: Any, data: Examples, folder: Path, copies: int = 2, seed: int = 0) -> None:
     recipes = (({"name": "reverse_complement"},), ({"name": "mutate", "fraction": 0.3},))
-    config = DistillConfig(copies=copies, recipes=recipes, training=TrainingConfig(epochs=1))
+    config = DistillConfig(copies=copies, recipes=recipes, training=StudentTraining(epochs=1))
     with Workers(0) as workers:
         distil_students(
             teachers, data, MODEL, config, seed=seed, folder=folder, workers=workers, progress=False

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 import octodon
-from octodon.artifact.atomic import atomic_folder
+from octodon.atomic import atomic_folder
 from octodon.distillation.student import Student
 from octodon.ensemble.ensemble import Ensemble, restore
 from octodon.ensemble.network import FittedNetwork

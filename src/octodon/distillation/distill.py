@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 from torch import nn
@@ -30,10 +30,15 @@ from octodon.ensemble.workers import Workers, cpu_count, pick_device
 from octodon.errors import ConfigError
 from octodon.models.model import ModelConfig
 from octodon.records import MemberPredictions
-from octodon.training.config import Config, TrainingConfig
+from octodon.settings import Config, checked
+from octodon.training.config import TrainingConfig
 
-DEFAULT_TRAINING = TrainingConfig(schedule="cosine", epochs=16)
-"""Function matching: many labelled inputs, a schedule that runs to its end (Beyer et al. 2022)."""
+
+class StudentTraining(TrainingConfig):
+    """As for members, but function matching: many labelled inputs and a schedule that runs to its end (Beyer et al. 2022)."""
+
+    epochs: int = Field(default=16, ge=1, description="epochs")
+    schedule: Literal["plateau", "cosine"] = Field(default="cosine", description="as for members")
 
 
 class DistillConfig(Config):
@@ -49,7 +54,7 @@ class DistillConfig(Config):
         min_length=1,
         description="how copies are altered; copy k takes recipe k, cycling",
     )
-    training: TrainingConfig = DEFAULT_TRAINING
+    training: StudentTraining = StudentTraining()
 
 
 def distil_students(
@@ -150,7 +155,7 @@ def distill(
     backbone: str | type | None = None,
     options: Mapping[str, Any] | None = None,
     head: str = "distilled",
-    training: TrainingConfig | Mapping[str, Any] | None = None,
+    training: StudentTraining | Mapping[str, Any] | None = None,
     processes: int | None = None,
     device: str = "auto",
     progress: bool = True,
@@ -181,14 +186,9 @@ def distill(
     )
     if copies is None:
         copies = 0 if isinstance(teachers, MemberPredictions) else 8
-    settings = (
-        training
-        if isinstance(training, TrainingConfig)
-        else DEFAULT_TRAINING.model_copy(
-            update=TrainingConfig(**dict(training or {})).model_dump(include=set(training or {}))
-        )
-    )
-    config = DistillConfig(students=students, head=head, copies=copies, training=settings)
+    if not isinstance(training, StudentTraining):
+        training = checked(StudentTraining, training or {}, "distill: training")
+    config = DistillConfig(students=students, head=head, copies=copies, training=training)
     device = pick_device(device)
     with (
         tempfile.TemporaryDirectory(prefix="octodon-") as folder,

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from octodon.atomic import atomic_file, write_json
 from octodon.ensemble.arrays import SharedArrays
 from octodon.ensemble.workers import threads
 from octodon.errors import RunError
@@ -130,13 +131,10 @@ def _load(arrays: SharedArrays, split: str) -> LabelledCodes:
 
 def _finish(job: NetworkJob, model: Model, attempt: int, seed: int) -> None:
     weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    partial = job.folder / "weights.safetensors.partial"
-    save_file(weights, partial)
-    partial.replace(job.folder / "weights.safetensors")
+    with atomic_file(job.folder / "weights.safetensors") as partial:
+        save_file(weights, partial)
     done = {"attempt": attempt, "seed": seed, "index": job.index, "finished": time.time()}
-    partial = job.folder / "done.json.partial"
-    partial.write_text(json.dumps(done))
-    partial.replace(job.folder / "done.json")
+    write_json(job.folder / "done.json", done)
 
 
 class _Log:

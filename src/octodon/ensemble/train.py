@@ -17,7 +17,8 @@ from octodon.ensemble.network import FittedNetwork, NetworkJob, fit_network, rea
 from octodon.ensemble.progress import TrainingProgress
 from octodon.ensemble.workers import Workers, pick_device
 from octodon.models.model import ModelConfig
-from octodon.training.config import Config, TrainingConfig
+from octodon.settings import Config, checked
+from octodon.training.config import TrainingConfig
 
 
 class EnsembleConfig(Config):
@@ -124,7 +125,8 @@ def train(
         One line each: what, where, what to do.
     """
     data = refuse_leaks(data, on_leak)
-    settings = training if isinstance(training, TrainingConfig) else TrainingConfig(**dict(training or {}))
+    if not isinstance(training, TrainingConfig):
+        training = checked(TrainingConfig, training or {}, "train: training")
     model = ModelConfig(
         backbone=backbone,
         length=data.length,
@@ -133,7 +135,7 @@ def train(
         options=dict(options or {}),
     )
     device = pick_device(device)
-    config = EnsembleConfig(members=members, head=head, training=settings)
+    config = EnsembleConfig(members=members, head=head, training=training)
     with (
         tempfile.TemporaryDirectory(prefix="octodon-") as folder,
         Workers(processes if device == "cpu" else 0) as workers,

@@ -5,17 +5,17 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import Field
 
 from octodon.data.read import absolute_paths
 from octodon.distillation.distill import DistillConfig
 from octodon.ensemble.train import EnsembleConfig
 from octodon.errors import ConfigError
 from octodon.registry import suggest
-from octodon.training.config import Config
+from octodon.settings import Config, checked
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -102,10 +102,7 @@ def resolve(content: Mapping[str, Any], where: str = "experiment") -> Experiment
         raise ConfigError(f"{where}: preset: no {preset!r}; {suggest(str(preset), list(PRESETS))}")
     if "data" not in content:
         raise ConfigError(f"{where}: no [data] section; expected at least data.path and data.targets")
-    try:
-        return ExperimentConfig.model_validate(merge(PRESETS[preset], content))
-    except ValidationError as error:
-        raise ConfigError(f"{where}: {first_problem(error, ExperimentConfig)}") from None
+    return checked(ExperimentConfig, merge(PRESETS[preset], content), where)
 
 
 def dump(config: ExperimentConfig) -> str:
@@ -136,25 +133,3 @@ def parse_override(text: str) -> dict[str, Any]:
     for name in reversed(key.strip().split(".")):
         parsed = {name: parsed}
     return parsed
-
-
-def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
-    """Return the first problem that pydantic found as ``section.key: got ..., expected ...``."""
-    problem = error.errors()[0]
-    where = ".".join(map(str, problem["loc"]))
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    if problem["type"] == "extra_forbidden":
-        known = list(_fields_at(model, problem["loc"][:-1]))
-        return f"{where}: unknown key; {suggest(str(problem['loc'][-1]), known)}{more}"
-    if problem["type"] == "missing":
-        return f"{where}: missing{more}"
-    message = problem["msg"][0].lower() + problem["msg"][1:]
-    return f"{where}: got {problem['input']!r}, {message}{more}"
-
-
-def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> dict[str, Any]:
-    for name in location:
-        annotation = model.model_fields[str(name)].annotation
-        candidates = [annotation, *get_args(annotation)]
-        model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
-    return dict(model.model_fields)

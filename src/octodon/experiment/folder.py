@@ -11,7 +11,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from octodon.artifact.atomic import write_text
+from octodon.atomic import write_text
 from octodon.errors import RunError
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from octodon.artifact.atomic import atomic_file, write_json
 from octodon.artifact.bundle import load, save
+from octodon.atomic import atomic_file, write_json
 from octodon.data.examples import Examples
 from octodon.distillation.distill import as_teachers, distil_students, member_predictions
 from octodon.distillation.student import Student

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from octodon.artifact.atomic import write_text
+from octodon.atomic import write_text
 from octodon.data.simulate import simulate
 from octodon.data.write import write_table, write_truth
 from octodon.experiment.config import load_config

@@ -9,8 +9,8 @@ import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
 
+from octodon.atomic import atomic_file
 from octodon.errors import DataError
-from octodon.metrics.atomic import replacing
 from octodon.records import Prediction
 
 COLUMNS = ("model", "index", "split", "target", "quantity", "metric", "value")
@@ -34,7 +34,7 @@ def write_metrics(frame: pd.DataFrame, path: Path) -> None:
         The file cannot be written.
     """
     _need_columns(frame, "metrics table")
-    with replacing(path) as partial:
+    with atomic_file(path) as partial:
         frame.to_csv(partial, sep="\t", index=False, na_rep="NaN", lineterminator="\n")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import csv, parquet
 
-from octodon.artifact.atomic import atomic_file
+from octodon.atomic import atomic_file
 from octodon.data.stream import stream_sequences
 from octodon.errors import ConfigError
 from octodon.metrics.evaluate import predictions_frame

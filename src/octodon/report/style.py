@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from octodon.atomic import atomic_file
 from octodon.errors import ConfigError
-from octodon.metrics.atomic import replacing
 
 # Okabe and Ito 2008, "Color Universal Design": told apart in all common forms of colour blindness.
 BLACK, ORANGE, BLUE, GREEN = "#000000", "#E69F00", "#0072B2", "#009E73"
@@ -101,7 +101,7 @@ def save_figure(figure: Figure, out: Path) -> None:
         raise ConfigError(
             f"figure {out}: cannot write {suffix or 'a name without suffix'!r}; use .svg or .png"
         )
-    with replacing(out) as partial:
+    with atomic_file(out) as partial:
         if suffix == ".svg":
             figure.savefig(partial, format="svg", metadata={"Date": None}, dpi=_PNG_DPI)
         else:

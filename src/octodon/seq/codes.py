@@ -89,7 +89,7 @@ def reverse_complement(codes: UInt8[ndarray, "*n l"]) -> UInt8[ndarray, "*n l"]:
     return _COMPLEMENT[codes[..., ::-1]]
 
 
-def random_codes(shape: tuple[int, ...], rng: np.random.Generator, gc: float = 0.5) -> UInt8[ndarray, "..."]:
+def random_codes(shape: tuple[int, ...], rng: np.random.Generator, gc: float = 0.5) -> UInt8[ndarray, ...]:
     """Return independent random bases with GC content ``gc`` (0 to 1)."""
     draws = rng.random(shape, dtype=np.float32)
     edges = np.cumsum([(1 - gc) / 2, gc / 2, gc / 2]).astype(np.float32)

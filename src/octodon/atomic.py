@@ -15,15 +15,23 @@ from octodon.errors import RunError
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; on success it takes its place, on an error it is removed."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    """Give a temporary path beside ``path``; on success it takes its place, on an error it is removed.
+
+    The suffix is kept, because writers choose the format by it.
+
+    Raises
+    ------
+    RunError
+        The file cannot be written: no such folder, no permission, no space.
+    """
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
         yield partial
         _sync(partial)
         partial.replace(path)
     except OSError as error:
         raise RunError(
-            f"cannot write {path}: {error.strerror or error}; check space and permissions"
+            f"cannot write {path}: {error.strerror or error}; check folder, space and permissions"
         ) from error
     finally:
         with suppress(OSError):  # where nothing can be written there is nothing to remove
@@ -50,7 +58,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             partial.rename(path)
     except OSError as error:
         raise RunError(
-            f"cannot write {path}: {error.strerror or error}; check space and permissions"
+            f"cannot write {path}: {error.strerror or error}; check folder, space and permissions"
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
