@@ -11,17 +11,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import psutil
 from machine import describe
+from watch import watch
 
 from octodon.metrics.summary import format_summary, markdown_table, summarise
 
@@ -38,39 +35,12 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         run = arguments.run or Path(temporary) / "run"
-        cost = watch(arguments.experiment, run, arguments.set)
+        command = ["octodon", "run", str(arguments.experiment), "--out", str(run)]
+        cost = watch(command + [part for override in arguments.set for part in ("--set", override)])
         reference = json.loads(arguments.keras.read_text()) if arguments.keras else None
         text = report(arguments.experiment, run, cost, reference, arguments.set)
     arguments.out.write_text(text)
     sys.stdout.write(text)
-
-
-def watch(experiment: Path, run: Path, overrides: list[str]) -> dict[str, float]:
-    """Run ``octodon run`` and return wall seconds and the peak memory of its process tree, in MiB."""
-    command = [sys.executable, "-m", "octodon.cli.main", "run", str(experiment), "--out", str(run)]
-    command += [part for override in overrides for part in ("--set", override)]
-    load = psutil.getloadavg()[0]
-    start = time.perf_counter()
-    with subprocess.Popen(command) as process:
-        peak = [0.0]
-        watcher = threading.Thread(target=_sample, args=(process.pid, peak), daemon=True)
-        watcher.start()
-        if process.wait() != 0:
-            sys.exit(process.returncode)
-    return {"seconds": time.perf_counter() - start, "peak_mib": peak[0], "load_before": load}
-
-
-def _sample(pid: int, peak: list[float]) -> None:
-    while psutil.pid_exists(pid):
-        total = 0
-        try:
-            root = psutil.Process(pid)
-            for process in [root, *root.children(recursive=True)]:
-                total += process.memory_full_info().pss
-        except (psutil.Error, AttributeError):
-            pass
-        peak[0] = max(peak[0], total / 2**20)
-        time.sleep(0.5)
 
 
 def report(

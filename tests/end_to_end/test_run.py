@@ -221,3 +221,34 @@ def test_list_doctor_and_help(cli: Cli) -> None:
         code, out, _ = cli(command, "--help")
         assert code == 0
         assert "Example: octodon" in out, f"{command} --help shows no example"
+
+
+OWN_BACKBONE = """
+from torch import nn
+
+class Tiny(nn.Module):
+    def __init__(self, length, channels=4):
+        super().__init__()
+        self.net = nn.Sequential(nn.Conv1d(4, channels, 5), nn.ReLU(), nn.Flatten())
+
+    def forward(self, x):
+        return self.net(x)
+"""
+
+
+def test_a_backbone_of_ones_own_is_one_file(cli: Cli, experiment: Path, tmp_path: Path) -> None:
+    (experiment.parent / "mine.py").write_text(OWN_BACKBONE)  # relative to the TOML file
+    settings = ["--set", "model.backbone=mine.py:Tiny", "--set", "model.options={channels=3}"]
+    out = tmp_path / "run"
+    code, _, err = cli("run", experiment, "--out", out, "--quiet", *settings)
+    assert code == 0, err
+    table, predictions = experiment.parent / "tiny.tsv", tmp_path / "p.tsv"
+    # the bundle brings no code: who predicts names it
+    code, _, err = cli("predict", out / "student", table, "--out", predictions, "--quiet")
+    assert (code, "--backbone" in err) == (2, True)
+    backbone = f"{experiment.parent / 'mine.py'}:Tiny"
+    code, _, err = cli(
+        "predict", out / "student", table, "--out", predictions, "--quiet", "--backbone", backbone
+    )
+    assert code == 0, err
+    assert len(predictions.read_text().splitlines()) == 161

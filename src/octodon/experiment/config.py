@@ -92,7 +92,10 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
     for override in overrides:
         content = merge(content, parse_override(override))
     config = resolve(content, where=str(path))
-    return config.model_copy(update={"data": absolute_paths(config.data, path.parent)})
+    model = config.model.model_copy(
+        update={"backbone": _absolute_backbone(config.model.backbone, path.parent)}
+    )
+    return config.model_copy(update={"data": absolute_paths(config.data, path.parent), "model": model})
 
 
 def resolve(content: Mapping[str, Any], where: str = "experiment") -> ExperimentConfig:
@@ -133,3 +136,9 @@ def parse_override(text: str) -> dict[str, Any]:
     for name in reversed(key.strip().split(".")):
         parsed = {name: parsed}
     return parsed
+
+
+def _absolute_backbone(backbone: str, base: Path) -> str:
+    """Return a registered name as it is, ``file.py:Class`` with the path made absolute (it is relative to the TOML file)."""
+    file, colon, name = backbone.rpartition(".py:")
+    return f"{(base / Path(file).expanduser()).resolve()}.py:{name}" if colon else backbone

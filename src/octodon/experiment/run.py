@@ -43,17 +43,20 @@ class RunResult:
     metrics : DataFrame
         Tidy: model, index, split, target, quantity, metric, value.
     seconds : float
-        Wall time of this call; near 0 if the folder was finished before.
+        Wall time of this call; 0 if the folder was finished before.
+    backbone : str
+        As configured; needed to load networks whose code is not part of octodon.
     """
 
     folder: Path
     metrics: pd.DataFrame
     seconds: float
+    backbone: str
 
     @property
     def student(self) -> Student:
         """The student with the lowest validation loss."""
-        student = load(self.folder / "student")
+        student = load(self.folder / "student", backbone=self.backbone)
         assert isinstance(student, Student)
         return student
 
@@ -89,16 +92,17 @@ def run_experiment(
     with claim(Path(out), dump(config)) as folder:
         if folder.is_finished:
             say(f"{folder.path} is finished already; nothing to do")
-            return RunResult(
-                folder=folder.path, metrics=read_metrics(folder.results / "metrics.tsv"), seconds=0.0
-            )
+            metrics = read_metrics(folder.results / "metrics.tsv")
+            return RunResult(folder=folder.path, metrics=metrics, seconds=0.0, backbone=config.model.backbone)
         folder.event("start", device=device)
         examples = prepare(config)
-        write_json(folder.path / "data.json", describe(examples))
-        sizes = ", ".join(f"{name} {n:,}" for name, n in describe(examples)["splits"].items())
+        report = describe(examples)
+        write_json(folder.path / "data.json", report)
+        sizes = ", ".join(f"{name} {n:,}" for name, n in report["splits"].items())
         say(f"data: {len(examples):,} sequences of {examples.length} bp, {sizes}")
         with Workers(config.run.processes if device == "cpu" else 0) as workers:
-            stage = _Stage(config, examples, folder, workers, device, progress, say)
+            provenance = {"config": config.model_dump(mode="json"), "data": report["sha256"]}
+            stage = _Stage(config, examples, folder, workers, device, provenance, progress, say)
             trained = teachers if teachers is not None else stage.ensemble()
             students = stage.students(trained)
             metrics = stage.evaluate(trained, students)
@@ -106,7 +110,7 @@ def run_experiment(
         seconds = time.perf_counter() - start
         write_json(folder.results / "complete.json", {"seconds": round(seconds, 1)})
         folder.event("finished", seconds=round(seconds, 1))
-    return RunResult(folder=folder.path, metrics=metrics, seconds=seconds)
+    return RunResult(folder=folder.path, metrics=metrics, seconds=seconds, backbone=config.model.backbone)
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,7 @@ class _Stage:
     folder: RunFolder
     workers: Workers
     device: str
+    provenance: dict[str, Any]
     progress: bool
     say: Say
 
@@ -153,7 +158,7 @@ class _Stage:
             device=self.device,
             progress=self.progress,
         )
-        save(trained, path, self._provenance())
+        save(trained, path, self.provenance)
         _write_parquet(history_frame("member", trained.members), path / "history.parquet")
         self._report("ensemble", start, trained.members)
         return trained
@@ -179,13 +184,13 @@ class _Stage:
         best = min(
             students, key=lambda student: min(record["valid_loss"] for record in student.fitted.history)
         )
-        save(best, self.folder.path / "student", self._provenance())
+        save(best, self.folder.path / "student", self.provenance)
         _write_parquet(history_frame("student", fitted), self.folder.path / "student" / "history.parquet")
         if len(students) > 1:
             for student in students:
                 target = self.folder.path / "students" / f"student_{student.fitted.index:03d}"
                 target.parent.mkdir(exist_ok=True)
-                save(student, target, self._provenance())
+                save(student, target, self.provenance)
         self._report("student", start, fitted)
         return students
 
@@ -226,9 +231,6 @@ class _Stage:
     def _history(self) -> pd.DataFrame:
         paths = [self.folder.path / name / "history.parquet" for name in ("ensemble", "student")]
         return pd.concat([pd.read_parquet(path) for path in paths if path.is_file()], ignore_index=True)
-
-    def _provenance(self) -> dict[str, Any]:
-        return {"config": self.config.model_dump(mode="json"), "data": describe(self.examples)["sha256"]}
 
     def _report(self, what: str, start: float, networks: Sequence[FittedNetwork]) -> None:
         seconds = time.perf_counter() - start

@@ -87,7 +87,12 @@ def find_backbone(backbone: str | type) -> type:
         raise ConfigError(f"model.backbone: {path!r} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # the user's file may raise anything
+        raise ConfigError(
+            f"model.backbone: {path!r} does not import: {type(error).__name__}: {error}"
+        ) from error
     found = getattr(module, name, None)
     if not (inspect.isclass(found) and issubclass(found, nn.Module)):
         raise ConfigError(f"model.backbone: {path!r} has no nn.Module class {name!r}")
