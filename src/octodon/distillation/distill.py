@@ -37,7 +37,7 @@ from octodon.training.config import TrainingConfig
 class StudentTraining(TrainingConfig):
     """As for members, but function matching: many labelled inputs and a schedule that runs to its end (Beyer et al. 2022)."""
 
-    epochs: int = Field(default=16, ge=1, description="epochs")
+    epochs: int = Field(default=12, ge=1, description="epochs")
     schedule: Literal["plateau", "cosine"] = Field(default="cosine", description="as for members")
 
 
