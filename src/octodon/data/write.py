@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +13,11 @@ import pyarrow.parquet as pa_parquet
 from jaxtyping import UInt8
 from numpy import ndarray
 
+from octodon.atomic import atomic_file
 from octodon.data.examples import Examples
 from octodon.data.simulate import Simulation, Truth
 from octodon.errors import ConfigError, DataError
-from octodon.seq.codes import ALPHABET
-
-_LETTERS = np.frombuffer((ALPHABET + "N").encode(), dtype=np.uint8)
+from octodon.seq.codes import bytes_from_codes
 
 
 def write_table(examples: Examples, path: str | Path) -> None:
@@ -34,7 +31,9 @@ def write_table(examples: Examples, path: str | Path) -> None:
     ConfigError
         For a suffix other than .tsv, .tsv.gz or .parquet.
     DataError
-        Where two columns would have one name, or the file cannot be written.
+        Where two columns would have one name, or a text does not fit into TSV.
+    RunError
+        Where the file cannot be written.
     """
     columns: list[tuple[str, pa.Array]] = [
         ("id", pa.array(examples.ids.tolist(), pa.string())),
@@ -65,6 +64,11 @@ def write_truth(simulation: Simulation, path: str | Path) -> None:
 
     Columns: id, ``<target>_activity`` and ``<target>_noise_std`` (of one measurement) per target, gc, and sites as
     ``motif:start-stop:strand`` (0-based, half-open) joined by ";".
+
+    Raises
+    ------
+    ConfigError, DataError, RunError
+        As ``write_table``.
     """
     truth = simulation.truth
     columns: dict[str, pa.Array] = {"id": pa.array(simulation.examples.ids.tolist(), pa.string())}
@@ -90,7 +94,7 @@ def _sites(truth: Truth) -> pa.Array:
 def _sequences(codes: UInt8[ndarray, "n l"]) -> pa.Array:
     n, length = codes.shape
     offsets = pa.array(np.arange(n + 1, dtype=np.int64) * length)
-    array = pa.LargeStringArray.from_buffers(n, offsets.buffers()[1], pa.py_buffer(_LETTERS[codes]))
+    array = pa.LargeStringArray.from_buffers(n, offsets.buffers()[1], pa.py_buffer(bytes_from_codes(codes)))
     # TSV.gz readers and Parquet files expect plain strings; those hold 2 GiB at most.
     return array.cast(pa.string()) if n * length < 2**31 else array
 
@@ -105,32 +109,24 @@ def _write(table: pa.Table, path: Path) -> None:
         raise ConfigError(
             f"{path}: unknown kind of table, expected a name ending in .tsv, .tsv.gz or .parquet"
         )
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            if name.endswith(".parquet"):
-                pa_parquet.write_table(table, file)
-            elif name.endswith(".gz"):
-                # No name and no time inside: equal tables are equal files.
-                with gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=3, mtime=0) as packed:
-                    _write_tsv(table, packed)
-            else:
-                _write_tsv(table, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be written: {error.strerror}; check the folder and free space"
-        ) from error
+        with atomic_file(path) as partial:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with partial.open("wb") as file:
+                if name.endswith(".parquet"):
+                    pa_parquet.write_table(table, file)
+                elif name.endswith(".gz"):
+                    # No name and no time inside: equal tables are equal files.
+                    with gzip.GzipFile(
+                        filename="", mode="wb", fileobj=file, compresslevel=3, mtime=0
+                    ) as packed:
+                        _write_tsv(table, packed)
+                else:
+                    _write_tsv(table, file)
     except pa.ArrowInvalid as error:
         raise DataError(
             f"{path}: a text holds a tab, quote or line break; write .parquet instead ({error})"
         ) from error
-    finally:
-        with contextlib.suppress(OSError):  # the folder itself may be what is wrong
-            partial.unlink(missing_ok=True)
 
 
 def _write_tsv(table: pa.Table, file: Any) -> None:

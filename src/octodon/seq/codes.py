@@ -27,6 +27,11 @@ def codes_from_bytes(letters: UInt8[ndarray, "*shape"]) -> UInt8[ndarray, "*shap
     return _CODE_OF_BYTE[letters]
 
 
+def bytes_from_codes(codes: UInt8[ndarray, "*shape"]) -> UInt8[ndarray, "*shape"]:
+    """Return the upper-case ASCII letter of every code (0 to 4)."""
+    return _BYTE_OF_CODE[codes]
+
+
 def encode(sequences: Sequence[str], where: str = "sequences") -> UInt8[ndarray, "n l"]:
     """Return the codes of sequences of one length.
 
@@ -80,7 +85,7 @@ def refuse_invalid(
 def decode(codes: UInt8[ndarray, "n l"]) -> list[str]:
     """Return the sequences as upper-case strings."""
     length = codes.shape[1]
-    joined = _BYTE_OF_CODE[codes].tobytes().decode("ascii")
+    joined = bytes_from_codes(codes).tobytes().decode("ascii")
     return [joined[start : start + length] for start in range(0, len(joined), length)]
 
 

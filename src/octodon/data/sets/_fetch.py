@@ -8,17 +8,17 @@ import shutil
 import sys
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from io import BufferedWriter
 from pathlib import Path
 from typing import Any
 
 import pooch
 from filelock import FileLock
 
+from octodon.atomic import atomic_file, write_text
 from octodon.errors import DataError
 
 TIMEOUT_S = 30.0
@@ -76,7 +76,9 @@ def fetch(file: DataFile, folder: Path, *, base_url: str | None = None, label: s
     ------
     DataError
         Without network and without the file (the line says what to put where), for a server's refusal, a broken
-        archive, a folder that cannot be written, or a hash that differs (nothing is deleted or replaced).
+        archive, a folder that cannot be made, or a hash that differs (nothing is deleted or replaced).
+    RunError
+        Where a file cannot be put into the folder.
     """
     target = folder / file.name
     if not target.is_file() or _expected_hash(file, target) is None:
@@ -84,7 +86,7 @@ def fetch(file: DataFile, folder: Path, *, base_url: str | None = None, label: s
             if not target.is_file():
                 _bring(file, target, base_url, label)
             if _expected_hash(file, target) is None:
-                _write_atomically(_record_of(target), lambda out: out.write(f"{_sha256(target)}\n".encode()))
+                write_text(_record_of(target), f"{_sha256(target)}\n")
     expected, found = _expected_hash(file, target), _sha256(target)
     if found != expected:
         source = "published" if file.sha256 else f"recorded at first use in {_record_of(target).name}"
@@ -101,19 +103,14 @@ def _bring(file: DataFile, target: Path, base_url: str | None, label: str) -> No
     archive = target.with_name(file.download_name)
     wanted = archive if file.in_archive else target
     if not wanted.is_file():
-        try:
-            _write_atomically(wanted, lambda out: _download(url, out))
-        except OSError as error:  # every failure of the network or of the disk arrives as an OSError
-            either = f"{archive.name} or {file.name}" if file.in_archive else file.name
-            raise DataError(
-                f"{label}: cannot fetch {url} ({_reason(error)}); download it by hand and put {either} into "
-                f"{target.parent}"
-            ) from error
+        either = f"{archive.name} or {file.name}" if file.in_archive else file.name
+        with atomic_file(wanted) as part:
+            _download(url, part, label, f"{either} into {target.parent}")
     if file.in_archive:
         _extract(archive, target, label)
 
 
-def _download(url: str, out: BufferedWriter) -> None:
+def _download(url: str, part: Path, label: str, by_hand: str) -> None:
     responses: list[Any] = []
     options = {
         "timeout": TIMEOUT_S,
@@ -123,8 +120,12 @@ def _download(url: str, out: BufferedWriter) -> None:
         "hooks": {"response": lambda response, **_: responses.append(response)},
     }
     try:
-        with _progress(url) as bar:
+        with _progress(url) as bar, part.open("wb") as out:
             pooch.HTTPDownloader(progressbar=bar, chunk_size=CHUNK_BYTES, **options)(url, out, None)
+    except OSError as error:  # every failure of the network or of the disk arrives as an OSError
+        raise DataError(
+            f"{label}: cannot fetch {url} ({_reason(error)}); download it by hand and put {by_hand}"
+        ) from error
     finally:
         for response in responses:
             response.close()
@@ -132,32 +133,28 @@ def _download(url: str, out: BufferedWriter) -> None:
 
 def _extract(archive: Path, target: Path, label: str) -> None:
     """Copy the one member called like the target out of a tar.gz, read from front to back; no other is unpacked."""
+    unpacking = partial(_unpacking, archive, target, label)
+    with unpacking(), tarfile.open(archive, mode="r|gz") as members:
+        for member in members:
+            stream = members.extractfile(member) if Path(member.name).name == target.name else None
+            if stream is not None:
+                # Once more inside: a damaged archive is no failure to write.
+                with atomic_file(target) as part, unpacking(), part.open("wb") as out:
+                    shutil.copyfileobj(stream, out)
+                return
+    raise DataError(f"{label}: {archive} holds no {target.name}; put that file into {target.parent} by hand")
+
+
+@contextmanager
+def _unpacking(archive: Path, target: Path, label: str) -> Iterator[None]:
+    """Turn what goes wrong while an archive is read into one DataError."""
     try:
-        with tarfile.open(archive, mode="r|gz") as members:
-            for member in members:
-                stream = members.extractfile(member) if Path(member.name).name == target.name else None
-                if stream is not None:
-                    _write_atomically(target, partial(shutil.copyfileobj, stream))
-                    return
+        yield
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         raise DataError(
             f"{label}: {archive} cannot be unpacked ({_reason(error)}); delete it to fetch it anew, or put "
             f"{target.name} into {target.parent} by hand"
         ) from error
-    raise DataError(f"{label}: {archive} holds no {target.name}; put that file into {target.parent} by hand")
-
-
-def _write_atomically(path: Path, write: Callable[[BufferedWriter], Any]) -> None:
-    """Write beside ``path``, flush to disk and rename, so that no half file is ever found under that name."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as out:
-            write(out)
-            out.flush()
-            os.fsync(out.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 @contextmanager
