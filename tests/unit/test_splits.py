@@ -5,7 +5,7 @@ import pytest
 
 from octodon.data.examples import Examples
 from octodon.data.related import related_groups
-from octodon.data.splits import find_leaks, k_folds, refuse_leaks, split_examples, split_sizes
+from octodon.data.splits import check_way, find_leaks, k_folds, refuse_leaks, split_examples, split_sizes
 from octodon.errors import ConfigError, DataError
 from octodon.seq.codes import encode, random_codes, reverse_complement
 
@@ -75,6 +75,61 @@ def test_folds_are_even_and_whole(families):
         k_folds(examples_of(encode(["ACC", "GGT"])), 2)
 
 
+def test_fold_tests_every_row_once_and_validates_on_the_next_fold(families):
+    examples, element = families
+    splits = [examples.split(by="fold", folds=4, fold=fold, seed=2).splits for fold in range(4)]
+    tests = np.stack([names == "test" for names in splits])
+    valid = np.stack([names == "valid" for names in splits])
+    assert (tests.sum(axis=0) == 1).all()
+    np.testing.assert_array_equal(valid, np.roll(tests, -1, axis=0))
+    np.testing.assert_array_equal(tests, [k_folds(examples, 4, seed=2) == fold for fold in range(4)])
+    for names in splits:
+        assert not straddling(element, names)
+        assert (names == "train").sum() == pytest.approx(150, abs=6)
+    of_gene = examples.split(by="fold", folds=4, fold=3, column="gene", on_leak="refuse")
+    assert not straddling(element // 2, of_gene.splits)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"by": "fold", "folds": 2}, r"split\.folds: .*greater than or equal to 3; got 2"),
+        ({"by": "fold", "folds": 5, "fold": 5}, r"split\.fold: 5, expected 0 to 4 \(split\.folds = 5\)"),
+        ({"by": "fold", "fold": -1}, r"split\.fold: .*greater than or equal to 0; got -1"),
+        ({"by": "fold", "fold": 1.5}, r"split\.fold: .*integer; got 1\.5"),
+        ({"valid": "0.1"}, r"split\.valid: .*number; got '0\.1'"),
+        ({"valid": True}, r"split\.valid: .*number; got True"),
+        ({"valid": ["chr1"]}, r"split\.valid: .*number; got \['chr1'\]"),
+        ({"test": 0}, r"split\.test: .*greater than 0; got 0"),
+        ({"test": 1.0}, r"split\.test: .*less than 1; got 1\.0"),
+        ({"test": float("nan")}, r"split\.test: .*got nan"),
+        ({"seed": -1}, r"split\.seed: .*greater than or equal to 0; got -1"),
+        ({"seed": "1"}, r"split\.seed: .*integer; got '1'"),
+        ({"by": "group", "column": 3}, r"split\.column: .*string; got 3"),
+        ({"by": "chromosome", "valid": [1.5]}, r"split\.valid\.0: .*; got 1\.5"),
+        ({"by": "chromosome", "missing": 1}, r"split\.missing: .*string; got 1"),
+        ({"on_leak": ["drop"]}, r"split\.on_leak: no \['drop'\]"),
+    ],
+)
+def test_options_of_the_wrong_type_or_range_are_named_in_one_line(options, message):
+    examples = examples_of(random_codes((30, 20), np.random.default_rng(0)), chrom=["chr1"] * 30)
+    with pytest.raises(ConfigError, match=message) as caught:
+        examples.split(**options)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("by", [3, ["fold"], None])
+def test_a_way_that_is_no_text_is_refused(by):
+    with pytest.raises(ConfigError, match=r"split\.by: .*, expected one of: column, "):
+        check_way(by)
+
+
+def test_options_may_be_numpy_values(families):
+    examples, _ = families
+    by_numpy = examples.split(by="fold", folds=np.int64(3), fold=np.int8(2), seed=np.int32(1))
+    assert (by_numpy.splits == examples.split(by="fold", folds=3, fold=2, seed=1).splits).all()
+
+
 def test_column_understands_the_listed_synonyms_only():
     codes = random_codes((8, 20), np.random.default_rng(0))
     values = ["Train", "TRAINING", "Val", "validation", "dev", "Test", "tests", "random"]
@@ -116,8 +171,21 @@ def test_chromosomes():
         examples.split(by="chromosome", valid=["chr2"], test=["chr22"], missing="train")
     with pytest.raises(ConfigError, match="'chr2' is in valid and in test"):
         examples.split(by="chromosome", valid=["chr2"], test=["chr2"], missing="train")
-    with pytest.raises(ConfigError, match=r"expected a list"):
+    with pytest.raises(ConfigError, match=r"split\.valid: .*list; got 'chr2'"):
         examples.split(by="chromosome", valid="chr2", test=["chr3"], missing="train")
+
+
+def test_the_chromosome_column_has_two_usual_names():
+    codes = random_codes((3, 20), np.random.default_rng(0))
+    where = np.array(["chr1", "chr2", "chr3"])
+    chosen = {"by": "chromosome", "valid": ["chr2"], "test": ["chr3"]}
+    for name in ("chrom", "chromosome"):
+        split = examples_of(codes, **{name: where}).split(**chosen)
+        assert split.splits.tolist() == ["train", "valid", "test"]
+    with pytest.raises(ConfigError, match="columns 'chrom' and 'chromosome'; say which"):
+        examples_of(codes, chrom=where, chromosome=where).split(**chosen)
+    with pytest.raises(DataError, match=r"no column 'chrom' or 'chromosome' \(there are: chr\)"):
+        examples_of(codes, chr=where).split(**chosen)
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.float64, np.str_])

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import inspect
-import json
 import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from octodon.data._batches import TABLE_SUFFIXES
 from octodon.data._files import plain_suffix
+from octodon.data._options import typed_options
 from octodon.data.examples import Examples
-from octodon.data.formats import readers
+from octodon.data.formats import Reader, readers
 from octodon.data.formats.fasta import FASTA_SUFFIXES
 from octodon.errors import ConfigError
 from octodon.registry import suggest
@@ -40,8 +38,8 @@ def read(options: Mapping[str, Any], base: str | Path = ".") -> Examples:
     DataError
         From the reader.
     """
-    chosen = dict(options)
-    reader = readers[chosen.pop("format", None) or infer_format(chosen)]
+    chosen = {key: value for key, value in options.items() if key != "format"}
+    reader = reader_of(options)
     return reader(**checked_options(reader, chosen, Path(base)))
 
 
@@ -53,8 +51,8 @@ def absolute_paths(options: Mapping[str, Any], base: str | Path) -> dict[str, An
     ConfigError
         As ``read``.
     """
-    chosen = dict(options)
-    reader = readers[chosen.pop("format", None) or infer_format(chosen)]
+    chosen = {key: value for key, value in options.items() if key != "format"}
+    reader = reader_of(options)
     checked = checked_options(reader, chosen, Path(base))
     hints = typing.get_type_hints(reader)
     paths = {
@@ -65,8 +63,28 @@ def absolute_paths(options: Mapping[str, Any], base: str | Path) -> dict[str, An
     return dict(options) | paths
 
 
+def reader_of(options: Mapping[str, Any]) -> Reader:
+    """Return the reader of a ``[data]`` section: that of ``format``, or of what the suffix of ``path`` stands for.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown format, or where none is given and the suffix tells none.
+    """
+    name = options.get("format")
+    if name is not None and not isinstance(name, str):
+        raise ConfigError(f"data.format: {name!r}, expected one of: {', '.join(readers.names())}")
+    return readers[name or infer_format(options)]
+
+
 def infer_format(options: Mapping[str, Any]) -> str:
-    """Return the format that the suffix of ``path`` stands for."""
+    """Return the format that the suffix of ``path`` stands for.
+
+    Raises
+    ------
+    ConfigError
+        Without a path, or where its suffix tells no format.
+    """
     path = options.get("path")
     if not isinstance(path, (str, Path)):
         raise ConfigError(f"data: give path (a file), or format (one of: {', '.join(readers.names())})")
@@ -81,7 +99,13 @@ def infer_format(options: Mapping[str, Any]) -> str:
 
 
 def checked_options(reader: Any, options: Mapping[str, Any], base: Path) -> dict[str, Any]:
-    """Return the options of a reader as the types that it declares, paths made relative to ``base``."""
+    """Return the options of a reader as the types that it declares, paths made relative to ``base``.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown key (with a suggestion), a missing one, or a value of the wrong type.
+    """
     parameters = inspect.signature(reader).parameters
     for key in options:
         if key not in parameters:
@@ -90,42 +114,11 @@ def checked_options(reader: Any, options: Mapping[str, Any], base: Path) -> dict
         if key not in options and parameter.default is inspect.Parameter.empty:
             raise ConfigError(f"data: the key {key!r} is missing; this format needs it")
     hints = typing.get_type_hints(reader)
-    return {key: _checked(key, value, hints.get(key, Any), base) for key, value in options.items()}
-
-
-def _checked(key: str, value: Any, hint: Any, base: Path) -> Any:
-    try:
-        # As JSON and strict: a list may become a tuple and a text a path, but "1" is no number and 1 no text.
-        result = TypeAdapter(hint).validate_json(json.dumps(value, default=str), strict=True)
-    except ValidationError as error:
-        raise ConfigError(_message(key, value, error)) from None
-    return _resolved(result, base) if _takes_path(hint) else result
-
-
-def _message(key: str, value: Any, error: ValidationError) -> str:
-    """Return one line for the problem that names the deepest place (other branches of a union matched less)."""
-    details = error.errors(include_url=False)
-    depths = [len(_keys(value, detail["loc"])) for detail in details]
-    worst = details[depths.index(max(depths))]
-    place = ".".join([f"data.{key}", *_keys(value, worst["loc"])])
-    expected = dict.fromkeys(
-        detail["msg"] for detail, depth in zip(details, depths, strict=True) if depth == max(depths)
-    )
-    # JSON's words, where the file is TOML.
-    said = "; or ".join(expected).replace("valid array", "list").replace("an object", "a table of keys")
-    return f"{place}: {said}; got {worst['input']!r}"
-
-
-def _keys(value: Any, location: tuple[int | str, ...]) -> list[str]:
-    """Return the parts of a location that are keys of the value, not pydantic's names for branches of a union."""
-    keys: list[str] = []
-    place: Any = value
-    for part in location:
-        is_item = isinstance(place, (list, tuple)) and isinstance(part, int) and part < len(place)
-        if is_item or (isinstance(place, Mapping) and part in place):
-            place = place[part]  # type: ignore[index]  # an int for a list, a key for a mapping, as checked
-            keys.append(str(part))
-    return keys
+    typed = typed_options(reader, options, "data")
+    return {
+        key: _resolved(value, base) if _takes_path(hints.get(key, Any)) else value
+        for key, value in typed.items()
+    }
 
 
 def _takes_path(hint: Any) -> bool:

@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute
 from jaxtyping import Bool, Int
 from numpy import ndarray
 
-from octodon.data._arrow import NO_VALUE
+from octodon.data._options import typed_options
+from octodon.data._split_ways import fold_labels, way_of
 from octodon.data.examples import Examples
 from octodon.data.related import counts_per_label, related_groups
+from octodon.data.split_names import SPLITS
 from octodon.errors import ConfigError, DataError
 from octodon.registry import suggest
 
-pc: Any = pyarrow.compute  # its functions are made at import, unseen by type checkers
-
-SPLITS = ("train", "valid", "test")
-SYNONYMS = {
-    "train": "train",
-    "training": "train",
-    "valid": "valid",
-    "val": "valid",
-    "validation": "valid",
-    "dev": "valid",
-    "test": "test",
-    "testing": "test",
-}
 ON_LEAK = ("refuse", "drop", "allow")
 
 
@@ -45,34 +33,40 @@ def split_examples(examples: Examples, by: str = "fraction", **options: Any) -> 
         "column": ``column=`` a column of the examples (default: the split that the reader found). Train, training /
         valid, val, validation, dev / test, testing are understood in either case; any other value becomes a split of
         that name, which is kept aside: predicted, never trained on.
-        "chromosome": ``valid=[...]``, ``test=[...]`` name values of ``column`` (default "chrom"), all others train;
-        ``missing=`` names the split of rows without a value (refused by default).
+        "chromosome": ``valid=[...]``, ``test=[...]`` name values of ``column`` (default: "chrom" or "chromosome",
+        whichever is there), all others train; ``missing=`` names the split of rows without a value (refused by default).
         "fraction": ``valid=0.1, test=0.1, seed=0`` of the rows, at random, related rows together.
         "group": ``column=`` as by fraction, and rows with the same value of the column stay together too.
+        "fold": ``folds=5, fold=0, seed=0`` for cross-validation: the rows are dealt at random into ``folds`` (3 or more)
+        parts of nearly equal size, related rows together; test = part ``fold`` (from 0), valid = the next one (the first
+        after the last), the rest trains. With one seed, ``fold`` = 0 ... ``folds`` - 1 test every row once. An optional
+        ``column=`` keeps rows with the same value of it together too.
     **options
         Those above, and ``on_leak``: "refuse" (default), "drop" or "allow", see ``refuse_leaks``.
 
     Raises
     ------
     ConfigError
-        For an unknown way or option, or a fraction out of range.
+        For an unknown way or option, one of the wrong type or out of range, or a chromosome that is not there.
     DataError
-        For an unknown column, a missing value, or train, valid or test without rows.
+        For an unknown column, a missing value, train, valid or test without rows, fewer families than folds, or (with
+        ``on_leak`` "refuse") related rows that straddle splits.
     """
-    if by not in _WAYS:
-        raise ConfigError(f"split: no way {by!r}; {suggest(by, list(_WAYS))}")
-    way, known = _WAYS[by]
-    on_leak = options.pop("on_leak", "refuse")
+    way = way_of(by)
+    on_leak = check_on_leak(options.pop("on_leak", "refuse"))
+    known = list(inspect.signature(way).parameters)[1:]
     for name in options:
         if name not in known:
             raise ConfigError(f"split by {by}: no option {name!r}; {suggest(name, [*known, 'on_leak'])}")
-    splits = np.asarray(way(examples, **options)).astype(np.str_)
+    splits = np.asarray(way(examples, **typed_options(way, options, "split"))).astype(np.str_)
     result = refuse_empty(replace(examples, splits=splits))
     return refuse_leaks(result, on_leak)
 
 
-def k_folds(examples: Examples, k: int, seed: int = 0) -> Int[ndarray, " n"]:
+def k_folds(examples: Examples, k: int, seed: int = 0, groups: Sequence[ndarray] = ()) -> Int[ndarray, " n"]:
     """Return the fold (0 to k - 1) of every row; folds are of nearly equal size and related rows share one.
+
+    ``groups`` are further labels (gene ...): rows with equal values share a fold too.
 
     Raises
     ------
@@ -81,16 +75,7 @@ def k_folds(examples: Examples, k: int, seed: int = 0) -> Int[ndarray, " n"]:
     DataError
         Where related rows leave fewer than k folds with rows.
     """
-    if k < 2:
-        raise ConfigError(f"folds: k = {k}, expected at least 2")
-    middle = _random_positions(related_groups(examples.codes, examples.ids), seed)
-    folds = np.minimum((middle * k).astype(np.int64), k - 1)
-    filled = len(np.unique(folds))
-    if filled < k:
-        raise DataError(
-            f"folds: related rows fill only {filled} of {k} folds; choose fewer folds or more examples"
-        )
-    return folds
+    return fold_labels(related_groups(examples.codes, examples.ids, *groups), k, seed)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -132,7 +117,13 @@ class Leaks:
 
 
 def find_leaks(examples: Examples) -> Leaks:
-    """Return which duplicates, reverse complements and name partners straddle the splits of the examples."""
+    """Return which duplicates, reverse complements and name partners straddle the splits of the examples.
+
+    Raises
+    ------
+    DataError
+        Where the examples have no split.
+    """
     if examples.splits is None:
         raise DataError("examples have no split yet; call .split(by=...) or name a split column")
     groups = related_groups(examples.codes, examples.ids)
@@ -167,12 +158,12 @@ def refuse_leaks(examples: Examples, on_leak: str = "refuse") -> Examples:
 
     Raises
     ------
+    ConfigError
+        For another ``on_leak``.
     DataError
-        For a leak under "refuse", or a split that "drop" would empty.
+        For examples without a split, a leak under "refuse", or a split that "drop" would empty.
     """
-    if on_leak not in ON_LEAK:
-        raise ConfigError(f"on_leak: no {on_leak!r}; {suggest(str(on_leak), ON_LEAK)}")
-    if on_leak == "allow":
+    if check_on_leak(on_leak) == "allow":
         return examples
     leaks = find_leaks(examples)
     if not leaks.n_groups:
@@ -189,6 +180,19 @@ def refuse_leaks(examples: Examples, on_leak: str = "refuse") -> Examples:
         if count:
             dropped[f"{split} rows related to a row of another split"] = count
     return refuse_empty(replace(kept, dropped=dropped))
+
+
+def check_way(by: Any) -> str:
+    """Return the way to split; raise ConfigError, with the nearest known one, for anything else."""
+    way_of(by)
+    return by
+
+
+def check_on_leak(on_leak: Any) -> str:
+    """Return what to do with leaks; raise ConfigError for anything but "refuse", "drop" and "allow"."""
+    if on_leak not in ON_LEAK:
+        raise ConfigError(f"split.on_leak: no {on_leak!r}; {suggest(str(on_leak), ON_LEAK)}")
+    return on_leak
 
 
 def refuse_empty(examples: Examples) -> Examples:
@@ -210,117 +214,6 @@ def split_sizes(examples: Examples) -> dict[str, int]:
         return {}
     counts = Counter({str(name): int(count) for name, count in zip(*_unique(examples.splits), strict=True)})
     return {name: counts[name] for name in (*SPLITS, *sorted(set(counts) - set(SPLITS))) if name in counts}
-
-
-def _by_column(examples: Examples, column: str | None = None) -> ndarray:
-    if column is None and examples.splits is None:
-        raise ConfigError("split by column: the data have no split column; give column = 'NAME'")
-    values = examples.splits if column is None else _column(examples, column)
-    text = _text(values)
-    if text.null_count:
-        raise DataError(
-            f"split column {column or 'of the reader'!r}: {_missing(examples, text)}; fill it, or leave those rows out"
-        )
-    words, labels = np.unique(text.to_numpy(zero_copy_only=False).astype(np.str_), return_inverse=True)
-    return np.array([SYNONYMS.get(word.strip().lower(), word) for word in words.tolist()])[labels]
-
-
-def _by_chromosome(
-    examples: Examples,
-    column: str = "chrom",
-    valid: Sequence[str | int] = (),
-    test: Sequence[str | int] = (),
-    missing: str | None = None,
-) -> ndarray:
-    text = _text(_column(examples, column))
-    if text.null_count and missing is None:
-        raise DataError(
-            f"split by chromosome: column {column!r}: {_missing(examples, text)}; say where they go, as in "
-            f"missing = 'train' (or another name, to keep them aside)"
-        )
-    known = [str(word) for word in pc.unique(text.drop_null()).to_pylist()]
-    chosen = {split: _names(split, values, known) for split, values in (("valid", valid), ("test", test))}
-    both = sorted(set(chosen["valid"]) & set(chosen["test"]))
-    if both:
-        raise ConfigError(f"split by chromosome: {both[0]!r} is in valid and in test; name it once")
-    values = text.fill_null("").to_numpy(zero_copy_only=False).astype(np.str_)
-    splits = np.full(len(examples), "train", dtype=object)
-    for split, names in chosen.items():
-        splits[np.isin(values, names)] = split
-    if missing is not None:
-        splits[text.is_null().to_numpy(zero_copy_only=False)] = SYNONYMS.get(missing.lower(), missing)
-    return splits
-
-
-def _by_fraction(
-    examples: Examples, valid: float = 0.1, test: float = 0.1, seed: int = 0, *, groups: Sequence[Any] = ()
-) -> ndarray:
-    if not (0 < valid < 1 and 0 < test < 1 and valid + test < 1):
-        raise ConfigError(
-            f"split: valid = {valid}, test = {test}; expected fractions above 0 whose sum is below 1"
-        )
-    middle = _random_positions(related_groups(examples.codes, examples.ids, *groups), seed)
-    return np.select([middle < test, middle < test + valid], ["test", "valid"], "train")
-
-
-def _by_group(examples: Examples, column: str | None = None, **options: Any) -> ndarray:
-    if column is None:
-        raise ConfigError("split by group: which column holds the groups? give column = 'NAME'")
-    return _by_fraction(examples, groups=[_column(examples, column)], **options)
-
-
-_WAYS: dict[str, tuple[Callable[..., ndarray], tuple[str, ...]]] = {
-    "column": (_by_column, ("column",)),
-    "chromosome": (_by_chromosome, ("column", "valid", "test", "missing")),
-    "fraction": (_by_fraction, ("valid", "test", "seed")),
-    "group": (_by_group, ("column", "valid", "test", "seed")),
-}
-
-
-def _random_positions(groups: Int[ndarray, " n"], seed: int) -> ndarray:
-    """Return for every row the middle (0 to 1) of its group when all groups are laid end to end in random order."""
-    sizes = np.bincount(groups)
-    order = np.random.default_rng(seed).permutation(len(sizes))
-    stops = np.cumsum(sizes[order])
-    middle = np.empty(len(sizes))
-    middle[order] = (stops - sizes[order] / 2) / len(groups)
-    return middle[groups]
-
-
-def _column(examples: Examples, column: str) -> ndarray:
-    if column not in examples.columns:
-        known = list(examples.columns)
-        hint = suggest(column, known) if known else "no column was read; list it among the columns to read"
-        raise DataError(f"split: no column {column!r}; {hint}")
-    return examples.columns[column]
-
-
-def _text(values: Any) -> Any:
-    """Values as strings, with nulls for NaN, None, "" and "NA"; whole floats (1.0) are written as integers ("1")."""
-    values = np.asarray(values)
-    if values.dtype.kind == "f":
-        whole = np.isfinite(values) & (values == np.round(values))
-        if whole[np.isfinite(values)].all():
-            return pa.array(np.where(whole, values, 0).astype(np.int64), mask=~whole).cast(pa.string())
-    array = pa.array(values.tolist(), from_pandas=True).cast(pa.string())
-    return pc.if_else(pc.is_in(array, value_set=pa.array(NO_VALUE)), pa.scalar(None, pa.string()), array)
-
-
-def _missing(examples: Examples, text: Any) -> str:
-    empty = np.flatnonzero(text.is_null().to_numpy(zero_copy_only=False))
-    return f"{len(empty)} of {len(text)} rows have no value (first: row {empty[0] + 1}, {examples.ids[empty[0]]!s})"
-
-
-def _names(split: str, values: Sequence[Any], known: list[str]) -> list[str]:
-    if isinstance(values, str):
-        raise ConfigError(f"split by chromosome: {split} = {values!r}, expected a list, as in ['{values}']")
-    names = [str(value) for value in values]
-    for name in names:
-        if name not in known:
-            raise ConfigError(
-                f"split by chromosome: {split}: no {name!r} in the data; {suggest(name, known[:30])}"
-            )
-    return names
 
 
 def _unique(values: ndarray) -> tuple[list[str], list[int]]:

@@ -13,9 +13,10 @@ import numpy as np
 from numpy import ndarray
 
 from octodon.data._files import existing_file, one_line
-from octodon.data.assemble import SPLIT_SPELLINGS, Measurements, Missing, assemble, row_ids, split_name
+from octodon.data.assemble import Measurements, Missing, assemble, row_ids
 from octodon.data.examples import Examples
 from octodon.data.formats import readers
+from octodon.data.split_names import SPLIT_SPELLINGS, split_name
 from octodon.errors import ConfigError, DataError
 from octodon.registry import suggest
 from octodon.seq.codes import N_CODE
