@@ -78,17 +78,14 @@ class Coder:
         return self.block(*bytes_of(texts))
 
 
-def codes_of_column(texts: pa.StringArray, policy: LengthPolicy, where: str, first_row: int = 0) -> ndarray:
-    """Return the (n, l) codes of one part of a column that starts after ``first_row`` rows."""
-    coder = Coder(policy, where, first_row)
-    return coder.column(texts)
-
-
 def texts_of(parts: list[pa.Array]) -> ndarray:
-    """Return the (n,) array of str of a column that came in parts; a missing text is ""."""
+    """Return the (n,) object array of str of a column that came in parts; a missing text is "".
+
+    Objects, since fixed-width text takes the length of the longest for every row: one id of 500 letters would make
+    400,000 of them 0.8 GB.
+    """
     column = compute.fill_null(pa.chunked_array(parts, type=pa.string()), "")
-    # Through objects: numpy's own conversion is in C, and fixed-width text is what indexing and saving expect.
-    return column.to_numpy().astype(np.str_)
+    return column.to_numpy()
 
 
 def values_of(parts: list[pa.Array]) -> ndarray:

@@ -40,7 +40,7 @@ def partner_name(ids: ndarray) -> ndarray:
         ("xReversed_0" and "x_Reversed_0b" are such other names.)
     """
     forward = pc.replace_substring_regex(_strings(ids), pattern=_REVERSE_SUFFIX, replacement="")
-    return np.asarray(forward.to_numpy(zero_copy_only=False)).astype(np.str_)
+    return forward.to_numpy(zero_copy_only=False)
 
 
 def partner_labels(ids: ndarray) -> Int[ndarray, " n"]:

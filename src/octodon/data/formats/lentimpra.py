@@ -134,6 +134,11 @@ def published_splits(names: ndarray, cell: str, min_replicates: int) -> ndarray:
     cell : "HepG2" or "K562"
     min_replicates : 1 or 2
         Which published set: all rows with a mean, or only those with a standard deviation.
+
+    Raises
+    ------
+    DataError
+        Where two reverse names have one forward partner.
     """
     forward_rows, reverse_rows = _published_pairs(names)
     others = np.setdiff1d(np.arange(len(names)), np.concatenate([forward_rows, reverse_rows]))
@@ -151,10 +156,9 @@ def published_splits(names: ndarray, cell: str, min_replicates: int) -> ndarray:
 
 def _published_pairs(names: ndarray) -> tuple[Int[ndarray, " p"], Int[ndarray, " p"]]:
     """Return the rows of the forward and of the reverse members of pairs, in the order of the reverse names."""
-    reverse_rows = np.flatnonzero(np.char.endswith(names, "_Reversed"))
-    forward = np.char.strip(
-        names[reverse_rows], "_Reversed"
-    )  # a set of characters, at both ends: as published
+    reverse_rows = np.flatnonzero(pd.Series(names).str.endswith("_Reversed").to_numpy(bool))
+    # A set of characters, at both ends: as published.
+    forward = np.char.strip(names[reverse_rows].astype(np.str_), "_Reversed")
     forward_rows = pd.Index(names).get_indexer(pd.Index(forward))
     paired = forward_rows >= 0
     if len(np.unique(forward_rows[paired])) != paired.sum():
