@@ -27,7 +27,7 @@ def test_crop_refuses_what_is_shorter():
 def test_whole_flanks_without_a_length():
     policy = LengthPolicy(policy="flank", left_flank="aaa", right_flank="T")
     assert apply(["CG", "GC"], policy) == ["AAACGT", "AAAGCT"]
-    with pytest.raises(DataError, match=r"row 12 has 3 bases, expected 2; set length_bp"):
+    with pytest.raises(DataError, match=r"row 12 has 3 bases, expected 2 .*; set length_bp"):
         apply(["CG", "GCG"], policy)
 
 
@@ -40,7 +40,7 @@ def test_flanks_never_pad_with_n_but_refuse_when_too_short():
     policy = LengthPolicy(policy="flank", length_bp=8, left_flank="A", right_flank="TCCC")
     # One base on the left allows one, or an odd one more, on the right: three in all.
     assert apply(["CCCCC"], policy) == ["ACCCCCTC"]
-    with pytest.raises(DataError, match=r"row 11 has 4 bases, expected 8; the flanks give 1 \+ 4"):
+    with pytest.raises(DataError, match=r"row 11 has 4 bases, expected 8 .*; the flanks give 1 \+ 4"):
         apply(["CCCC"], policy)
     with pytest.raises(DataError, match=r"row 11 has 9 bases, expected 8"):
         apply(["CCCCCCCCC"], policy)

@@ -209,8 +209,14 @@ def test_rows_are_counted_through_all_blocks(tmp_path: Path):
 
 
 def test_mixed_lengths_are_refused(tmp_path: Path):
-    with pytest.raises(DataError, match=r"row 2 has 3 bases, expected 4; choose a length policy"):
-        read_table(write(tmp_path / "x.tsv", [("ACGT",), ("ACG",)], ("sequence",)))
+    with pytest.raises(
+        DataError,
+        match=r"row 2 has 3 bases, expected 4 \(3 of the first 4 rows do not fit: 3 or 6 bp\); choose",
+    ):
+        read_table(write(tmp_path / "x.tsv", [("ACGT",), ("ACG",), ("ACGTAC",), ("AAA",)], ("sequence",)))
+    many = [("ACGT",), *(("A" * length,) for length in range(5, 30))]
+    with pytest.raises(DataError, match=r"25 of the first 26 rows do not fit: 25 lengths from 5 to 29 bp"):
+        read_table(write(tmp_path / "x.tsv", many, ("sequence",)))
     with pytest.raises(DataError, match=r"row 2 has no sequence"):
         read_table(write(tmp_path / "x.tsv", [("ACGT", "1"), ("", "2")], ("sequence", "y")))
 
@@ -229,6 +235,27 @@ def test_constant_and_empty_targets_are_refused(tmp_path: Path):
         read_table(path, targets={"same": "same"})
     with pytest.raises(DataError, match=r"no row is left"):
         read_table(path, targets={"none": "none"}, missing="drop")
+
+
+def test_one_long_id_does_not_widen_all_others(tmp_path: Path):
+    rows = [(f"id{i}", "ACGT") for i in range(2000)] + [("x" * 5000, "AAAA")]
+    examples = read_table(write(tmp_path / "x.tsv", rows, ("name", "sequence")), id="name", columns=["name"])
+    assert examples.ids[-1] == "x" * 5000
+    assert examples.ids[3] == "id3"
+    assert examples.ids.nbytes + examples.columns["name"].nbytes < 100_000  # fixed width: 40 million each
+
+
+def test_repeated_ids_are_numbered_and_counted_on_request(tmp_path: Path):
+    rows = [(name, sequence) for name, sequence in zip("abab", ("AA", "AC", "AG", "AT"), strict=True)]
+    path = write(tmp_path / "x.tsv", rows, ("name", "sequence"))
+    examples = read_table(path, id="name", repeated_ids="number")
+    assert examples.ids.tolist() == ["a", "b", "a#2", "b#2"]
+    assert examples.n_repeated_ids == 2
+    assert examples.take(np.array([0])).n_repeated_ids == 2
+    with pytest.raises(
+        DataError, match=r"rows 1 and 3 have the same id 'a' \(2 repeats .*repeated_ids = 'number'"
+    ):
+        read_table(path, id="name")
 
 
 def test_rows_with_another_number_of_fields_are_refused(tmp_path: Path):

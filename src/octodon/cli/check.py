@@ -27,8 +27,14 @@ def check(
     from octodon.experiment.config import load_config
     from octodon.experiment.prepare import read_split
 
-    report = audit(read_split(load_config(experiment, set or [])))
+    config = load_config(experiment, set or [])
+    report = audit(read_split(config, lenient=True))
     if json:
         sys.stdout.write(json_format.dumps(report.to_dict(), indent=2) + "\n")
     else:
-        sys.stdout.write("\n".join(report.lines()) + "\n")
+        lines = report.lines()
+        if any(report.missing.values()) and "missing" not in config.data:
+            lines.append("note: a run refuses missing values unless data.missing = 'drop' or 'mask'")
+        if report.n_repeated_ids and "repeated_ids" not in config.data:
+            lines.append("note: a run refuses repeated ids unless data.repeated_ids = 'number'")
+        sys.stdout.write("\n".join(lines) + "\n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -15,6 +15,7 @@ from octodon.data.examples import Examples
 from octodon.errors import ConfigError, DataError
 
 Missing = Literal["refuse", "drop", "mask"]
+RepeatedIds = Literal["refuse", "number"]
 NOT_FINITE = "target missing or infinite"
 NO_TARGET = "no target measured"
 
@@ -48,6 +49,7 @@ def assemble(
     measured: Measurements,
     *,
     missing: Missing = "refuse",
+    repeated_ids: RepeatedIds | None = None,
     where: str,
     splits: ndarray | None = None,
     columns: Mapping[str, ndarray] | None = None,
@@ -64,6 +66,8 @@ def assemble(
         What to do where a target has no value at all (a missing replicate is no missing target). "refuse": an
         error that counts them. "drop": leave the row out and count it. "mask": keep NaN; only rows without any target
         are left out and counted. An infinite value is refused, except with "drop".
+    repeated_ids : str or None
+        What to do with an id that occurs again, see ``unique_ids``; None: refuse, in a format without the choice.
     where : str
         What to call the input in a message.
 
@@ -74,6 +78,9 @@ def assemble(
     """
     if missing not in ("refuse", "drop", "mask"):
         raise ConfigError(f"missing: {missing!r}, expected 'refuse', 'drop' or 'mask'")
+    given = ids
+    if repeated_ids is not None:
+        ids = unique_ids(ids, repeated_ids, where)
     refuse_duplicates(ids, where)
     # Not warned about here: what is infinite, or becomes so in float32, is counted and refused by name below.
     with np.errstate(over="ignore", invalid="ignore"):
@@ -91,15 +98,13 @@ def assemble(
         n_barcodes=measured.n_barcodes,
         splits=splits,
         columns=dict(columns or {}),
+        n_repeated_ids=int(np.count_nonzero(ids != given)),
     )
     if not measured.names:
         return examples
     examples = _without_missing(examples, infinite, missing, where)
     _refuse_constant(examples, where)
     return examples
-
-
-RepeatedIds = Literal["refuse", "number"]
 
 
 def unique_ids(ids: ndarray, repeated_ids: RepeatedIds, where: str) -> ndarray:
@@ -125,7 +130,7 @@ def unique_ids(ids: ndarray, repeated_ids: RepeatedIds, where: str) -> ndarray:
     occurrence = pd.Series(ids).groupby(ids, sort=False).cumcount().to_numpy()
     numbered = ids.astype(object)
     numbered[again] = [f"{name}#{k + 1}" for name, k in zip(ids[again], occurrence[again], strict=True)]
-    return numbered.astype(np.str_)
+    return numbered
 
 
 def refuse_duplicates(ids: ndarray, where: str) -> None:
@@ -223,28 +228,3 @@ def _refuse_constant(examples: Examples, where: str) -> None:
 def row_ids(n: int, prefix: str = "row") -> ndarray:
     """Return "row1", "row2", ... for rows without a name."""
     return np.char.add(prefix, np.arange(1, n + 1).astype(np.str_))
-
-
-def named_splits(names: ndarray) -> ndarray:
-    """Return split names as "train", "valid", "test" where they are spellings of these; others stay as they are.
-
-    Train, Val, Valid, Validation, Test in any case are recognised (published tables and HDF5 files differ in it).
-    """
-    found, inverse = np.unique(names, return_inverse=True)
-    return np.array([split_name(str(name)) for name in found], dtype=np.str_)[inverse]
-
-
-def split_name(name: str) -> str:
-    """Return one split's name in our spelling; see ``named_splits``."""
-    lower = name.strip().lower()
-    for canonical, spellings in SPLIT_SPELLINGS.items():
-        if lower in spellings:
-            return canonical
-    return name
-
-
-SPLIT_SPELLINGS: Mapping[str, Sequence[str]] = {
-    "train": ("train", "training"),
-    "valid": ("val", "valid", "validation"),
-    "test": ("test", "testing"),
-}

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from octodon.data.agreement import Agreement, replicate_agreement, require_replicates
+from octodon.data.assemble import NO_TARGET
 from octodon.data.examples import Examples
 from octodon.data.related import (
     constant_flanks,
@@ -38,6 +39,8 @@ class Audit:
         Rows per split; empty where none is assigned.
     dropped : mapping of str to int
         Rows left out on request, by reason.
+    n_repeated_ids : int
+        Rows whose id occurred in an earlier row of the file, where the reader was told to number them.
     rows_with_n : int
         Sequences with at least one N.
     n_fraction : float
@@ -57,7 +60,7 @@ class Audit:
     leaks : Leaks or None
         None without a split.
     missing : mapping of str to int
-        Rows without a value, by target.
+        Rows without a value, by target; those left out because they have none for any target are counted too.
     constant_targets : tuple of str
         Targets with fewer than two different values.
     agreement : tuple of Agreement
@@ -68,6 +71,7 @@ class Audit:
     length_bp: int
     splits: Mapping[str, int]
     dropped: Mapping[str, int]
+    n_repeated_ids: int
     rows_with_n: int
     n_fraction: float
     constant_flanks_bp: tuple[int, int]
@@ -110,6 +114,7 @@ class Audit:
             f"rows                 {self.n_rows:,}",
             f"splits               {splits}",
             *(f"left out             {count:,} rows: {reason}" for reason, count in self.dropped.items()),
+            f"repeated ids         {self.n_repeated_ids:,} rows repeat an earlier id",
             f"length               {self.length_bp} bp, all rows{flanks}",
             f"N                    {self.rows_with_n:,} rows with N; {self.n_fraction:.3%} of all bases",
         ]
@@ -132,8 +137,9 @@ class Audit:
     def _target_lines(self) -> list[str]:
         if not self.missing:
             return ["targets              none: unlabelled sequences"]
+        n_rows = self.n_rows + self.dropped.get(NO_TARGET, 0)
         return [
-            f"target {name:<13} {count:,} of {self.n_rows:,} values missing"
+            f"target {name:<13} {count:,} of {n_rows:,} values missing"
             + "; CONSTANT, nothing to learn" * (name in self.constant_targets)
             for name, count in self.missing.items()
         ]
@@ -164,6 +170,7 @@ def audit(examples: Examples) -> Audit:
         length_bp=examples.length,
         splits=split_sizes(examples),
         dropped=dict(examples.dropped),
+        n_repeated_ids=examples.n_repeated_ids,
         rows_with_n=int(is_n.any(axis=1).sum()),
         n_fraction=float(is_n.mean()) if is_n.size else 0.0,
         constant_flanks_bp=flanks,
@@ -174,7 +181,7 @@ def audit(examples: Examples) -> Audit:
         n_families=len(np.unique(groups[counts_per_label(groups) > 1])),
         leaks=None if examples.splits is None else find_leaks(examples),
         missing={
-            name: int(count)
+            name: int(count) + examples.dropped.get(NO_TARGET, 0)
             for name, count in zip(
                 examples.target_names, (~np.isfinite(examples.targets)).sum(axis=0), strict=True
             )

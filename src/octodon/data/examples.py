@@ -41,6 +41,8 @@ class Examples:
         Further columns that were asked for (chromosome, group, class ...).
     dropped : mapping of str to int
         Rows that a reader left out on request, by reason.
+    n_repeated_ids : int
+        Rows that a reader renamed on request, because their id occurred in an earlier row of the file.
     """
 
     codes: UInt8[ndarray, "n l"]
@@ -54,6 +56,7 @@ class Examples:
     splits: ndarray | None = None
     columns: Mapping[str, ndarray] = field(default_factory=dict)
     dropped: Mapping[str, int] = field(default_factory=dict)
+    n_repeated_ids: int = 0
 
     def __post_init__(self) -> None:
         n = len(self.codes)
@@ -109,7 +112,13 @@ class Examples:
         return replace(self, **chosen, columns={name: values[rows] for name, values in self.columns.items()})
 
     def subset(self, split: str) -> Examples:
-        """Return the rows of one split; refuses if there is none."""
+        """Return the rows of one split.
+
+        Raises
+        ------
+        DataError
+            Without a split, or where that split has no rows.
+        """
         if self.splits is None:
             raise DataError("examples have no split yet; call .split(by=...) or name a split column")
         rows = np.flatnonzero(self.splits == split)
@@ -119,7 +128,13 @@ class Examples:
         return self.take(rows)
 
     def split(self, by: str = "fraction", **options: Any) -> Examples:
-        """Return the same examples with every row assigned to a split; see ``octodon.data.splits``."""
+        """Return the same examples with every row assigned to a split; see ``octodon.data.splits.split_examples``.
+
+        Raises
+        ------
+        ConfigError, DataError
+            As ``split_examples``.
+        """
         from octodon.data.splits import split_examples
 
         return split_examples(self, by=by, **options)

@@ -139,8 +139,18 @@ def _refuse_lengths(lengths: ndarray, target: int, policy: LengthPolicy, where: 
     rows = np.flatnonzero(wrong)
     if len(rows):
         raise DataError(
-            f"{where}: row {first_row + rows[0] + 1} has {lengths[rows[0]]} bases, expected {target}; {advice}"
+            f"{where}: row {first_row + rows[0] + 1} has {lengths[rows[0]]} bases, expected {target} "
+            f"({len(rows):,} of the first {first_row + len(lengths):,} rows do not fit: {_in_words(lengths[rows])}); "
+            f"{advice}"
         )
+
+
+def _in_words(lengths: ndarray, most: int = 5) -> str:
+    """Return "31 or 33 bp", or for many "12 lengths from 28 to 40 bp"."""
+    found = np.unique(lengths).tolist()
+    if len(found) > most:
+        return f"{len(found)} lengths from {found[0]} to {found[-1]} bp"
+    return " or ".join(map(str, found)) + " bp"
 
 
 def _reach(policy: LengthPolicy) -> int:

@@ -3,32 +3,61 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from typing import Any
 
 import numpy as np
 
 from octodon.data.audit import audit
 from octodon.data.examples import Examples
-from octodon.data.read import read
-from octodon.data.splits import refuse_leaks, split_examples, split_sizes
+from octodon.data.read import read, reader_of
+from octodon.data.split_column import with_split_column
+from octodon.data.splits import check_on_leak, check_way, refuse_leaks, split_examples, split_sizes
 from octodon.data.subsample import subsample
 from octodon.errors import DataError
 from octodon.experiment.config import ExperimentConfig
 
+# What lets a reader return rows that it would refuse, so that they can be counted.
+LENIENT = {"missing": "mask", "repeated_ids": "number"}
 
-def read_split(config: ExperimentConfig) -> Examples:
-    """Return the examples with their split, leaks not judged (for ``octodon check``)."""
-    examples = read(config.data)
+
+def read_split(config: ExperimentConfig, *, lenient: bool = False) -> Examples:
+    """Return the examples with their split, leaks not judged.
+
+    Parameters
+    ----------
+    config : ExperimentConfig
+    lenient : bool
+        Let missing values and repeated ids pass where the reader has a choice and the configuration makes none, so
+        that ``octodon check`` can count them.
+
+    Raises
+    ------
+    ConfigError, DataError
+        From the reader and from ``split_examples``.
+    """
+    check_on_leak(config.split.get("on_leak", "refuse"))
+    data = with_split_column(config.data, config.split)
+    if lenient:
+        choices = inspect.signature(reader_of(data)).parameters
+        data = {key: value for key, value in LENIENT.items() if key in choices} | data
+    examples = read(data)
     options = dict(config.split) | {"on_leak": "allow"}
     if "by" not in options:
         options["by"] = "column" if examples.splits is not None or "column" in options else "fraction"
-    if options["by"] in ("fraction", "group"):
+    if check_way(options["by"]) in ("fraction", "group", "fold"):
         options.setdefault("seed", config.seed)
     return split_examples(examples, **options)
 
 
 def prepare(config: ExperimentConfig) -> Examples:
-    """Return the examples that a run trains and tests on; refuses a leaking split unless told otherwise."""
+    """Return the examples that a run trains and tests on.
+
+    Raises
+    ------
+    ConfigError, DataError
+        As ``read_split``; without a target; for a leaking split unless ``split.on_leak`` says otherwise.
+    """
     examples = read_split(config)
     if not examples.target_names:
         raise DataError("data.targets: none given; a run needs at least one measured target")

@@ -13,21 +13,20 @@ from numpy import ndarray
 
 from octodon.data._arrow import texts_of
 from octodon.data._batches import NUMBER, TEXT
+from octodon.data._files import plain_suffix
 from octodon.data.assemble import (
     Measurements,
     Missing,
     RepeatedIds,
     assemble,
-    named_splits,
-    split_name,
-    unique_ids,
 )
 from octodon.data.examples import Examples
 from octodon.data.formats import readers
 from octodon.data.formats._published_table import header, read_columns
-from octodon.data.formats.fasta import fasta_blocks
+from octodon.data.formats.fasta import FASTA_SUFFIXES, fasta_blocks
 from octodon.data.formats.table import read_rows
 from octodon.data.lengths import REFUSE
+from octodon.data.split_names import named_splits, split_name
 from octodon.errors import ConfigError, DataError
 from octodon.registry import suggest
 
@@ -36,7 +35,6 @@ TARGETS = {"Dev": "Dev_log2_enrichment", "Hk": "Hk_log2_enrichment"}
 SETS = ("Train", "Val", "Test")
 # chr2L_5587_5835_+_positive_peaks: position (1-based, both ends included), strand, class.
 ID_PATTERN = r"^(?P<chromosome>.+)_(?P<start>[0-9]+)_(?P<stop>[0-9]+)_(?P<strand>[+-])_(?P<class>.+)$"
-FASTA_SUFFIXES = (".fa", ".fa.gz", ".fasta", ".fasta.gz")
 
 
 @readers.register("deepstarr")
@@ -95,9 +93,10 @@ def read_deepstarr(
         ids, codes, targets, splits = _from_table(path, split)
     return assemble(
         codes,
-        unique_ids(ids, repeated_ids, str(path)),
+        ids,
         Measurements(names=tuple(TARGETS), values=tuple(targets.T[:, :, None]), units=UNITS),
         missing=missing,
+        repeated_ids=repeated_ids,
         where=str(path),
         splits=splits,
         columns=_parts_of_ids(ids, path),
@@ -106,7 +105,7 @@ def read_deepstarr(
 
 def _from_table(path: Path, split: str | None) -> tuple[ndarray, ndarray, ndarray, ndarray | None]:
     """Return ids, codes, targets and splits of the tutorial's single table."""
-    if path.name.endswith(FASTA_SUFFIXES):
+    if plain_suffix(path) in FASTA_SUFFIXES:
         raise DataError(f"{path}: a FASTA file alone has no activities; give them with activity = '...'")
     texts = ["ID", *([split] if split else [])]
     types = dict.fromkeys([*texts, "Sequence"], TEXT) | dict.fromkeys(TARGETS.values(), NUMBER)
@@ -198,8 +197,6 @@ def _parts_of_ids(ids: ndarray, path: Path) -> dict[str, ndarray]:
     for name in ("chromosome", "start", "stop", "strand", "class"):
         part = parts.field(name)
         number = name in ("start", "stop")
-        columns[name] = (
-            np.asarray(pc.cast(part, pa.int64())) if number else np.asarray(part.to_numpy(False), np.str_)
-        )
+        columns[name] = np.asarray(pc.cast(part, pa.int64())) if number else part.to_numpy(False)
     columns["start"] = columns["start"] - 1
     return columns

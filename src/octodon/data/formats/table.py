@@ -17,13 +17,12 @@ from octodon.data.assemble import (
     Missing,
     RepeatedIds,
     assemble,
-    named_splits,
     row_ids,
-    unique_ids,
 )
 from octodon.data.examples import Examples
 from octodon.data.formats import readers
 from octodon.data.lengths import LengthPolicy, PolicyName, as_policy
+from octodon.data.split_names import named_splits
 from octodon.errors import ConfigError
 
 
@@ -98,9 +97,10 @@ def read_table(
     )
     return assemble(
         rows.codes,
-        row_ids(n) if id is None else unique_ids(texts_of(rows.texts[id]), repeated_ids, str(path)),
+        row_ids(n) if id is None else texts_of(rows.texts[id]),
         measured,
         missing=missing,
+        repeated_ids=repeated_ids,
         where=str(path),
         splits=None if split is None else named_splits(texts_of(rows.texts[split])),
         columns={c: rows.numbers[c] if c in rows.numbers else values_of(rows.texts[c]) for c in columns},
