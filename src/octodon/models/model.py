@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from octodon.errors import ConfigError
 from octodon.models.backbones import backbones
 from octodon.models.heads import Head, Moments, heads
+from octodon.models.seeded import seeded
 from octodon.registry import suggest
 
 
@@ -64,8 +65,7 @@ class Model(nn.Module):
 def build_model(config: ModelConfig, seed: int) -> Model:
     """Return a fresh network whose weights depend on (config, seed) alone; the global generator is left as found."""
     backbone_class = find_backbone(config.backbone)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         backbone = _construct(backbone_class, config)
         head = heads[config.head](_n_features(backbone, config), config.n_targets)
     return Model(backbone, head)

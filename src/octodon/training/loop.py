@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from octodon.errors import RunError
 from octodon.models.model import Model
+from octodon.models.seeded import seeded
 from octodon.seeds import derive_seed
 from octodon.seq.onehot import one_hot
 from octodon.training.batches import batch_slices, epoch_order
@@ -94,8 +95,7 @@ def fit(
     best: dict[str, Tensor] = {}
     for epoch in range(config.epochs):
         start = time.perf_counter()
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(derive_seed(seed, "dropout", epoch))
+        with seeded(derive_seed(seed, "dropout", epoch), device):
             train_loss = _train_epoch(model, train, optimiser, schedule, (seed, epoch))
         valid_loss = mean_loss(model, valid)
         if not (math.isfinite(train_loss) and math.isfinite(valid_loss)):
