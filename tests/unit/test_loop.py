@@ -83,6 +83,34 @@ def test_the_validation_loss_is_a_plain_mean_whatever_the_batches() -> None:
     assert mean_loss(model, data) == pytest.approx(float(expected), rel=1e-6)
 
 
+def test_each_label_column_is_averaged_over_its_own_labels() -> None:
+    # Half of the activities are missing: activity and std still weigh one half each.
+    model, data = _model(head="distilled_linear"), _data(n=300)
+    std = torch.rand(300, 2, generator=torch.Generator().manual_seed(3))
+    activity = data.labels["activity"].clone()
+    activity[:150] = NAN
+    model.eval()
+    with torch.no_grad():
+        raw = model(torch.eye(4)[data.codes.long()].transpose(1, 2))
+    expected = (raw[150:, 0] - activity[150:]).square().mean() / 2 + (raw[:, 1] - std).square().mean() / 2
+    masked = LabelledCodes(codes=data.codes, labels={"activity": activity, "epistemic_std": std})
+    assert mean_loss(model, masked) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_no_step_waits_for_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    # On a GPU, a number read out of a tensor stops the queue: at most a few an epoch, none a step.
+    reads: list[int] = []
+    for name in ("__int__", "__float__", "__bool__", "item"):
+        plain = getattr(torch.Tensor, name)
+        monkeypatch.setattr(torch.Tensor, name, lambda self, plain=plain: (reads.append(1), plain(self))[1])
+    counts = []
+    for n in (64, 640):
+        reads.clear()
+        fit(_model(), _data(n=n), _data(n=n), TrainingConfig(epochs=1, batch_size=16), seed=0)
+        counts.append(len(reads))
+    assert counts[0] == counts[1] > 0
+
+
 def test_same_seed_same_weights_other_seed_other_weights() -> None:
     config = TrainingConfig(epochs=2, batch_size=16)
     states = []

@@ -126,15 +126,27 @@ def fit(
 
 
 def mean_loss(model: Model, data: LabelledCodes) -> float:
-    """Return the loss in evaluation mode, averaged over the labels present."""
+    """Return the loss in evaluation mode, each label column averaged over the labels that are present in IT.
+
+    Validation activity may be missing where the ensemble's std is known; divided by the count of activities, the errors
+    of the std would weigh more the more activities are missing.
+    """
     model.eval()
-    total = 0.0
+    names = model.head.needs
+    totals = {name: torch.zeros((), dtype=torch.float64, device=data.codes.device) for name in names}
     with torch.inference_mode():
         for rows in batch_slices(len(data), _VALIDATION_BATCH):
-            labels = {name: label[rows] for name, label in data.labels.items()}
+            labels = {name: data.labels[name][rows] for name in names}
             raw = model(one_hot(data.codes[rows]))
-            total += float(model.head.loss(raw, labels).double().sum())
-    return total / _n_present(data.labels["activity"])
+            for name in names:
+                # A column without labels adds nothing (every head promises it), so this is the share of one column.
+                hidden = {
+                    other: torch.full_like(label, math.nan)
+                    for other, label in labels.items()
+                    if other != name
+                }
+                totals[name] += model.head.loss(raw, labels | hidden).double().sum()
+    return sum(float(totals[name] / _n_present(data.labels[name])) for name in names)
 
 
 def _train_epoch(
@@ -157,10 +169,11 @@ def _train_epoch(
             group["lr"] = rate
         loss = model.head.loss(model(one_hot(train.codes[rows])), labels).sum()
         optimiser.zero_grad(set_to_none=True)
+        # Training labels of a student are those of the ensemble: activity and std are there together, or neither.
         (loss / _n_present(labels["activity"])).backward()
         optimiser.step()
         total += loss.detach().double()
-    return float(total) / _n_present(train.labels["activity"])
+    return float(total / _n_present(train.labels["activity"]))
 
 
 def _set_norm_momentum(model: Model, momentum: float | None) -> None:
@@ -170,8 +183,9 @@ def _set_norm_momentum(model: Model, momentum: float | None) -> None:
                 module.momentum = momentum
 
 
-def _n_present(label: Tensor) -> int:
-    return max(1, int(torch.isfinite(label).sum()))
+def _n_present(label: Tensor) -> Tensor:
+    """Return the count as a tensor: a GPU is not made to wait for the number at every step."""
+    return torch.isfinite(label).sum().clamp(min=1)
 
 
 def _optimiser(model: Model, config: TrainingConfig) -> torch.optim.Optimizer:
