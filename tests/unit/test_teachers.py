@@ -41,6 +41,23 @@ def test_modules_say_what_the_ensemble_says() -> None:
     )
 
 
+class Elsewhere(Foreign):
+    """A module that stands for one on another device; it must get what it is given there."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert x.device == next(self.parameters()).device
+        return torch.zeros(len(x), 2)
+
+
+def test_a_module_computes_on_its_own_device() -> None:
+    codes = examples().codes
+    modules = [Elsewhere(ensemble().network(i)).to(device) for i, device in enumerate(("cpu", "meta"))]
+    for device in ("cpu", "meta"):
+        said = ModuleTeachers(modules=modules, target_names=TARGETS).predict_members(codes, device=device)
+        assert said.mean.shape == (2, len(codes), 2)
+        assert [next(m.parameters()).device.type for m in modules] == ["cpu", "meta"]  # none is moved
+
+
 def test_a_student_of_modules_is_the_student_of_the_ensemble() -> None:
     settings: dict[str, Any] = {"copies": 1, "training": {"epochs": 1}, "processes": 0, "progress": False}
     backbone = ensemble().model.backbone

@@ -15,7 +15,7 @@ from numpy import ndarray
 from torch import nn
 
 from octodon.ensemble.ensemble import name_rows
-from octodon.ensemble.workers import Workers
+from octodon.ensemble.workers import Workers, pick_device
 from octodon.errors import DataError
 from octodon.models.inference import BATCH_SIZE, evaluating
 from octodon.records import MemberPredictions
@@ -39,7 +39,7 @@ class Teachers(Protocol):
         sequences: Any,
         ids: Sequence[str] | None = None,
         workers: Workers | None = None,
-        device: str = "cpu",
+        device: str = "auto",
     ) -> MemberPredictions:
         """Return what every member predicts for the sequences."""
         ...
@@ -57,9 +57,17 @@ class ModuleTeachers:
         sequences: UInt8[ndarray, "n l"],
         ids: Sequence[str] | None = None,
         workers: Workers | None = None,
-        device: str = "cpu",
+        device: str = "auto",
     ) -> MemberPredictions:
-        """Return what every module predicts, in evaluation mode; the modules come back as found."""
+        """Return what every module predicts, in evaluation mode; the modules come back as found.
+
+        Each computes on the device where it lies; ``device`` is for those without a parameter.
+
+        Raises
+        ------
+        DataError
+            For a module that is listed twice, an output that is not (n, t), or another number of ids.
+        """
         del workers
         if len({id(module) for module in self.modules}) < len(self.modules):
             raise DataError(
@@ -71,10 +79,11 @@ class ModuleTeachers:
         )
 
     def _one(self, module: nn.Module, codes: UInt8[ndarray, "n l"], device: str) -> ndarray:
+        home = next((parameter.device for parameter in module.parameters()), None) or pick_device(device)
         outputs = []
         with evaluating(module), torch.inference_mode():
             for start in range(0, len(codes), BATCH_SIZE):
-                batch = torch.from_numpy(np.array(codes[start : start + BATCH_SIZE])).to(device)
+                batch = torch.from_numpy(np.array(codes[start : start + BATCH_SIZE])).to(home)
                 output = module(one_hot(batch))
                 if output.shape != (len(batch), len(self.target_names)):
                     raise DataError(
