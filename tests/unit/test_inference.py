@@ -13,8 +13,9 @@ from torch import Tensor
 
 import octodon.predict.stream as stream
 from octodon.distillation.student import Student
+from octodon.ensemble.ensemble import restore
 from octodon.ensemble.network import FittedNetwork
-from octodon.errors import BundleError, ConfigError, DataError
+from octodon.errors import BundleError, ConfigError, DataError, RunError
 from octodon.models.inference import evaluating, read_in_batches
 from octodon.models.model import Model, build_model
 from octodon.predict.predictor import Predictor
@@ -143,6 +144,43 @@ def test_what_cannot_be_predicted_is_refused(who: Any) -> None:
         predictor.predict(codes[:0, :LENGTH])
     with pytest.raises(DataError, match="no sequences"):
         predictor.predict([])
+
+
+@pytest.mark.parametrize(
+    ("who", "home"), [(_student, "distillation.student"), (ensemble, "ensemble.ensemble")]
+)
+def test_a_gpu_is_used_where_there_is_one_unless_the_caller_says_otherwise(
+    who: Any, home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(f"octodon.{home}.pick_device", lambda device: (asked.append(device), "cpu")[1])
+    source, _ = _write(tmp_path)
+    who().predict(examples().codes)
+    who().predict(examples().codes, device="cuda")
+    predict_file(who(), source, tmp_path / "out.tsv")
+    predict_file(who(), source, tmp_path / "out.tsv", device="cuda")
+    assert asked == ["auto", "cuda", "auto", "cuda"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+@pytest.mark.parametrize("who", [_student, ensemble])
+def test_a_gpu_that_is_not_there_is_refused(who: Any) -> None:
+    with pytest.raises(RunError, match=r"device: 'cuda' asked for, but .* sees no GPU"):
+        who().predict(examples().codes, device="cuda")
+
+
+def test_the_networks_of_an_ensemble_are_built_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[Any] = []
+    fresh = replace(ensemble())
+    monkeypatch.setattr(
+        "octodon.ensemble.ensemble.restore", lambda *args: (built.append(args), restore(*args))[1]
+    )
+    first, again = (fresh.predict_members(examples().codes).mean for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    assert len(built) == 3
+    # What a caller does to a network of his own touches no prediction.
+    torch.nn.init.zeros_(fresh.network(0).head.linear.weight)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(fresh.predict_members(examples().codes).mean, first)
 
 
 def test_n_is_four_zeros() -> None:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from octodon.cli.options import Backbone, Id, Quiet, Sequence
+
+
+class Device(StrEnum):
+    """Where to compute."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -21,6 +30,7 @@ def predict(
     out: Annotated[Path, typer.Option("--out", help="File to write: .tsv, .csv or .parquet.")],
     sequence: Sequence = "sequence",
     id: Id = None,
+    device: Annotated[Device, typer.Option("--device", help="auto: a GPU where there is one.")] = Device.AUTO,
     backbone: Backbone = None,
     quiet: Quiet = False,
 ) -> None:
@@ -42,6 +52,7 @@ def predict(
             out,
             sequence=sequence,
             id=id,
+            device=device.value,
             on_rows=lambda done: progress.update(task, completed=done),
         )
     say(f"{rows:,} sequences -> {out} (units: {predictor.units})")

@@ -9,6 +9,7 @@ from typing import Any
 
 from octodon.ensemble.ensemble import check_length, name_rows, restore
 from octodon.ensemble.network import FittedNetwork
+from octodon.ensemble.workers import pick_device
 from octodon.models.inference import BATCH_SIZE, read_in_batches
 from octodon.models.model import Model, ModelConfig
 from octodon.records import Prediction
@@ -35,7 +36,7 @@ class Student:
 
     @cached_property
     def network(self) -> Model:
-        """The torch module, in evaluation mode."""
+        """The torch module, in evaluation mode, on the device of the last prediction (at first the CPU)."""
         return restore(self.model, self.fitted.weights)
 
     def predict(
@@ -44,7 +45,7 @@ class Student:
         ids: Sequence[str] | None = None,
         *,
         batch_size: int = BATCH_SIZE,
-        device: str = "cpu",
+        device: str = "auto",
     ) -> Prediction:
         """Return activity and uncertainty of each sequence, in input order.
 
@@ -54,14 +55,22 @@ class Student:
             Of the length that the student was trained on.
         ids : sequence of str, optional
             Default "1", "2", ...
+        batch_size : int
+            Sequences at once.
+        device : str
+            "auto" (a GPU where there is one), "cpu" or "cuda".
 
         Raises
         ------
-        DataError, BundleError
-            For a letter that is no base, or another length.
+        DataError
+            For no sequence, a letter that is no base, or another number of ids.
+        BundleError
+            For sequences of another length than the model's.
+        RunError
+            When a GPU is asked for that is not there.
         """
         codes = check_length(as_codes(sequences), self.model.length)
-        output = read_in_batches(self.network.to(device), codes, batch_size)
+        output = read_in_batches(self.network.to(pick_device(device)), codes, batch_size)
         return Prediction(
             ids=name_rows(ids, len(codes)),
             target_names=self.target_names,

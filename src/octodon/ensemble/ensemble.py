@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from numpy import ndarray
 
 from octodon.ensemble.arrays import SharedArrays
 from octodon.ensemble.network import FittedNetwork
-from octodon.ensemble.workers import Workers, threads
+from octodon.ensemble.workers import Workers, pick_device, threads
 from octodon.errors import BundleError, DataError
 from octodon.models.inference import BATCH_SIZE, read_in_batches
 from octodon.models.model import Model, ModelConfig, build_model
@@ -43,15 +44,26 @@ class Ensemble:
     members: tuple[FittedNetwork, ...]
 
     def network(self, position: int) -> Model:
-        """Return the network of one member, ready to predict."""
+        """Return the network of one member, ready to predict; each call gives a new one, free to be changed.
+
+        Raises
+        ------
+        BundleError
+            When the weights do not fit the architecture.
+        """
         return restore(self.model, self.members[position].weights)
+
+    @cached_property
+    def _networks(self) -> tuple[Model, ...]:
+        """All members' networks, kept: a file is predicted in many calls."""
+        return tuple(self.network(position) for position in range(len(self.members)))
 
     def predict_members(
         self,
         sequences: Any,
         ids: Sequence[str] | None = None,
         workers: Workers | None = None,
-        device: str = "cpu",
+        device: str = "auto",
     ) -> MemberPredictions:
         """Return what every member predicts.
 
@@ -61,13 +73,25 @@ class Ensemble:
         ids : sequence of str, optional
             Default "1", "2", ...
         workers : Workers, optional
-            Processes among which the members are shared; by default this process computes.
+            Processes among which the members are shared, on the CPU; by default this process computes.
+        device : str
+            Where this process computes: "auto" (a GPU where there is one), "cpu" or "cuda".
+
+        Raises
+        ------
+        DataError
+            For no sequence, a letter that is no base, or another number of ids.
+        BundleError
+            For sequences of another length than the model's.
+        RunError
+            When a GPU is asked for that is not there, or a worker process dies.
         """
         codes = check_length(as_codes(sequences), self.model.length)
         if workers is not None and workers.processes > 0:
             outputs = self._predict_in_processes(codes, workers)
         else:
-            outputs = [read_in_batches(self.network(i).to(device), codes) for i in range(len(self.members))]
+            device = pick_device(device)
+            outputs = [read_in_batches(network.to(device), codes) for network in self._networks]
         return MemberPredictions(
             ids=name_rows(ids, len(codes)),
             target_names=self.target_names,
@@ -75,9 +99,17 @@ class Ensemble:
             aleatoric_std=stack_or_none([output.get("aleatoric_std") for output in outputs]),
         )
 
-    def predict(self, sequences: Any, ids: Sequence[str] | None = None) -> Prediction:
-        """Return the ensemble's mean and epistemic std (law of total variance)."""
-        return self.predict_members(sequences, ids).combine()
+    def predict(
+        self, sequences: Any, ids: Sequence[str] | None = None, *, device: str = "auto"
+    ) -> Prediction:
+        """Return the ensemble's mean and epistemic std (law of total variance).
+
+        Raises
+        ------
+        DataError, BundleError, RunError
+            As ``predict_members``.
+        """
+        return self.predict_members(sequences, ids, device=device).combine()
 
     def _predict_in_processes(self, codes: UInt8[ndarray, "n l"], workers: Workers) -> list[dict[str, Any]]:
         with tempfile.TemporaryDirectory(prefix="octodon-") as folder:

@@ -28,6 +28,8 @@ class Predictor(Protocol):
         """Unit of mean and std."""
         ...
 
-    def predict(self, sequences: Any, ids: Sequence[str] | None = None) -> Prediction:
-        """Return mean and uncertainty per sequence, in input order."""
+    def predict(
+        self, sequences: Any, ids: Sequence[str] | None = None, *, device: str = "auto"
+    ) -> Prediction:
+        """Return mean and uncertainty per sequence, in input order; "auto" computes on a GPU where there is one."""
         ...

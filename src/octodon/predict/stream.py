@@ -24,6 +24,7 @@ def predict_file(
     *,
     sequence: str = "sequence",
     id: str | None = None,
+    device: str = "auto",
     on_rows: Callable[[int], None] | None = None,
 ) -> int:
     """Write one row per sequence of ``source`` to ``out``, in order, and return how many.
@@ -36,8 +37,21 @@ def predict_file(
         ``.tsv``, ``.csv`` or ``.parquet``; appears only when complete.
     sequence, id : str
         Columns of a table.
+    device : str
+        "auto" (a GPU where there is one), "cpu" or "cuda".
     on_rows : callable, optional
         Called with the number of rows written so far.
+
+    Raises
+    ------
+    ConfigError
+        For an output of another kind.
+    DataError
+        For a file that cannot be read, or a row that is no sequence.
+    BundleError
+        For sequences of another length than the model's.
+    RunError
+        When the output cannot be written, or a GPU is asked for that is not there.
     """
     suffix = out.suffix.lower()
     if suffix not in (".tsv", ".csv", ".parquet"):
@@ -47,7 +61,7 @@ def predict_file(
         writer = None
         try:
             for ids, codes in stream_sequences(source, sequence=sequence, id=id, chunk=CHUNK):
-                frame = predictions_frame(predictor.predict(codes, list(ids)))
+                frame = predictions_frame(predictor.predict(codes, list(ids), device=device))
                 table = pa.Table.from_pandas(frame, preserve_index=False)
                 if writer is None:
                     writer = _writer(partial, suffix, table.schema)
