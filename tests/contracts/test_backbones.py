@@ -1,6 +1,8 @@
 """What every backbone promises. A new file in the registry's folder is tested here without an edit."""
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -188,6 +190,11 @@ def test_a_file_from_elsewhere_is_a_backbone(tmp_path: Path) -> None:
     first, again = build_model(config, seed=5), build_model(config, seed=5)
     assert first.head.linear.in_features == 7
     assert torch.equal(first.backbone.linear.weight, again.backbone.linear.weight)
+    assert type(first.backbone) is type(again.backbone)  # the file is run once ...
+    file.write_text(_FILE.replace("features)", "2 * features)"))
+    os.utime(file, ns=(0, 0))
+    changed = build_model(config, seed=5)
+    assert changed.head.linear.in_features == 14  # ... until it changes
 
 
 @pytest.mark.parametrize(
@@ -203,6 +210,39 @@ def test_a_file_that_gives_no_backbone_is_refused(tmp_path: Path, name: str, mes
     (tmp_path / "mine.py").write_text(_FILE)
     with pytest.raises(ConfigError, match=message):
         build_model(ModelConfig(backbone=str(tmp_path / name), length=30, n_targets=1), seed=0)
+
+
+class WithoutLength(nn.Module):
+    """A user's own backbone that cannot be built as ours are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+
+class Even(nn.Module):
+    """A user's own backbone that refuses a length in its own way."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        raise ValueError(f"{length} is not what I want\nand this is why")
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (
+            {"backbone": "deepstarr", "options": {"width": "half"}},
+            r"DeepSTARR\(length=100, width='half'\) fails",
+        ),
+        ({"backbone": Pooled, "options": {"channels": None}}, r"Pooled\(length=100, channels=None\) fails"),
+        ({"backbone": WithoutLength}, r"WithoutLength\(length=100\) fails: .*'length'"),
+        ({"backbone": Even}, r"Even\(length=100\) fails: 100 is not what I want; give"),
+    ],
+)
+def test_a_constructor_that_fails_is_one_line(config: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=f"model.options: {message}") as caught:
+        build_model(ModelConfig(length=100, n_targets=1, **config), seed=0)
+    assert "\n" not in str(caught.value)
 
 
 def test_an_unknown_backbone_is_refused_with_a_suggestion() -> None:

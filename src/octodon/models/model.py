@@ -7,7 +7,9 @@ import inspect
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -63,7 +65,13 @@ class Model(nn.Module):
 
 
 def build_model(config: ModelConfig, seed: int) -> Model:
-    """Return a fresh network whose weights depend on (config, seed) alone; the global generator is left as found."""
+    """Return a fresh network whose weights depend on (config, seed) alone; the global generator is left as found.
+
+    Raises
+    ------
+    ConfigError
+        For a backbone, head or option that is unknown or does not work, or sequences too short for the backbone.
+    """
     backbone_class = find_backbone(config.backbone)
     with seeded(seed):
         backbone = _construct(backbone_class, config)
@@ -72,7 +80,15 @@ def build_model(config: ModelConfig, seed: int) -> Model:
 
 
 def find_backbone(backbone: str | type) -> type:
-    """Return the class behind a registered name, ``"file.py:Class"`` or the class itself."""
+    """Return the class behind a registered name, ``"file.py:Class"`` or the class itself.
+
+    A file is run once for as long as it does not change.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown name, a file that is not there or fails, or one without such an ``nn.Module`` class.
+    """
     if not isinstance(backbone, str):
         return backbone
     if ".py:" not in backbone:
@@ -81,22 +97,33 @@ def find_backbone(backbone: str | type) -> type:
     file = Path(path).expanduser().resolve()
     if not file.is_file():
         raise ConfigError(f"model.backbone: no file {path!r}; expected 'path/to/file.py:Class'")
+    found = getattr(_run_file(file, file.stat().st_mtime_ns), name, None)
+    if not (inspect.isclass(found) and issubclass(found, nn.Module)):
+        raise ConfigError(f"model.backbone: {path!r} has no nn.Module class {name!r}")
+    return found
+
+
+@cache
+def _run_file(file: Path, changed_ns: int) -> ModuleType:
+    """Return the module of a file; ``changed_ns`` tells its states apart."""
+    del changed_ns
     module_name = f"octodon_user_{file.stem}"
     spec = importlib.util.spec_from_file_location(module_name, file)
     if spec is None or spec.loader is None:
-        raise ConfigError(f"model.backbone: {path!r} is not a Python file")
+        raise ConfigError(f"model.backbone: '{file}' is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
     except Exception as error:  # the user's file may raise anything
         raise ConfigError(
-            f"model.backbone: {path!r} does not import: {type(error).__name__}: {error}"
+            f"model.backbone: '{file}' does not import: {type(error).__name__}: {_first_line(error)}"
         ) from error
-    found = getattr(module, name, None)
-    if not (inspect.isclass(found) and issubclass(found, nn.Module)):
-        raise ConfigError(f"model.backbone: {path!r} has no nn.Module class {name!r}")
-    return found
+    return module
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0]
 
 
 def _construct(backbone_class: type, config: ModelConfig) -> nn.Module:
@@ -116,7 +143,15 @@ def _construct(backbone_class: type, config: ModelConfig) -> nn.Module:
             raise ConfigError(
                 f"model.options: {backbone_class.__name__} has no {name!r}; {suggest(name, known)}"
             )
-    return backbone_class(length=config.length, **config.options)
+    try:
+        return backbone_class(length=config.length, **config.options)
+    except (TypeError, ValueError) as error:
+        arguments = {"length": config.length} | dict(config.options)
+        given = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+        raise ConfigError(
+            f"model.options: {backbone_class.__name__}({given}) fails: {_first_line(error)}; give values of the right "
+            f"kind (a backbone's constructor takes length and the options)"
+        ) from error
 
 
 def _n_features(backbone: nn.Module, config: ModelConfig) -> int:
