@@ -1,5 +1,6 @@
 """What every augmentation promises (a new file in the folder is tested here without an edit), then what each one does."""
 
+import importlib
 import math
 
 import pytest
@@ -77,6 +78,19 @@ def test_mutate_at_its_ends() -> None:
     for fraction in (-0.1, 1.1, float("nan")):
         with pytest.raises(ConfigError, match=r"mutate: fraction = .*, expected 0 to 1"):
             augmentations["mutate"](codes, _rng(), fraction=fraction)
+
+
+@pytest.mark.parametrize("name", ["mutate", "shift"])
+def test_rows_beyond_one_block_are_altered_as_the_first(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = importlib.import_module(f"octodon.training.augmentations.{name}")
+    codes = _codes(10, 50, with_n=False).repeat(10, 1)[:95]
+    whole = augmentations[name](codes, _rng())
+    monkeypatch.setattr(module, "ROWS_AT_ONCE", 10)
+    blocks = augmentations[name](codes, _rng())
+    if name == "shift":
+        assert torch.equal(blocks, whole)  # its numbers are drawn before
+    assert (blocks != codes).any(1).reshape(19, 5).any(1).all()  # the last, shorter block, too
+    assert not any(torch.equal(blocks[:10], blocks[start : start + 10]) for start in range(10, 90, 10))
 
 
 def test_shift_rolls_each_sequence_by_its_own_number_of_bases() -> None:

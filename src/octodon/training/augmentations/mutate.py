@@ -7,7 +7,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from octodon.errors import ConfigError
-from octodon.training.augmentations import augmentations
+from octodon.training.augmentations import ROWS_AT_ONCE, augmentations
 
 
 @augmentations.register("mutate")
@@ -25,6 +25,10 @@ def mutate(
     """
     if not 0 <= fraction <= 1:
         raise ConfigError(f"mutate: fraction = {fraction}, expected 0 to 1 (the share of bases replaced)")
-    chosen = torch.rand(codes.shape, generator=generator, device=codes.device) < fraction
-    step = torch.randint(1, 4, codes.shape, generator=generator, device=codes.device, dtype=torch.uint8)
-    return torch.where(chosen & (codes < 4), (codes + step) % 4, codes)
+    mutated = torch.empty_like(codes)
+    for start in range(0, len(codes), ROWS_AT_ONCE):
+        rows = codes[start : start + ROWS_AT_ONCE]
+        chosen = torch.rand(rows.shape, generator=generator, device=rows.device) < fraction
+        step = torch.randint(1, 4, rows.shape, generator=generator, device=rows.device, dtype=torch.uint8)
+        mutated[start : start + ROWS_AT_ONCE] = torch.where(chosen & (rows < 4), (rows + step) % 4, rows)
+    return mutated

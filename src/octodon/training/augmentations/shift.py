@@ -7,7 +7,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from octodon.errors import ConfigError
-from octodon.training.augmentations import augmentations
+from octodon.training.augmentations import ROWS_AT_ONCE, augmentations
 
 
 @augmentations.register("shift")
@@ -23,5 +23,9 @@ def shift(codes: UInt8[Tensor, "n l"], generator: torch.Generator, most_bp: int 
         raise ConfigError(f"shift: most_bp = {most_bp}, expected 0 or more (bases to either side)")
     n, length = codes.shape
     by = torch.randint(-most_bp, most_bp + 1, (n, 1), generator=generator, device=codes.device)
-    index = (torch.arange(length, device=codes.device) - by) % length
-    return codes.gather(1, index)
+    positions = torch.arange(length, device=codes.device)
+    shifted = torch.empty_like(codes)
+    for start in range(0, n, ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        torch.gather(codes[rows], 1, (positions - by[rows]) % length, out=shifted[rows])
+    return shifted
