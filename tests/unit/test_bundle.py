@@ -101,6 +101,14 @@ def test_a_backbone_that_is_not_part_of_octodon_must_be_named_by_the_caller(
     np.testing.assert_array_equal(by_class.predict(codes).mean, ensemble().predict(codes).mean)
 
 
+def test_a_backbone_of_octodon_is_taken_whatever_else_is_given(tmp_path: Path) -> None:
+    save(_published(), tmp_path / "bundle")
+    loaded = load(tmp_path / "bundle", backbone=TinyBackbone)
+    assert loaded.model.backbone == "deepstarr"
+    codes = examples().codes
+    np.testing.assert_array_equal(loaded.predict(codes).mean, _published().predict(codes).mean)
+
+
 def _refused(folder: Path, message: str, backbone: type | None = None) -> None:
     with pytest.raises(BundleError, match=message) as caught:
         load(folder, backbone=backbone)

@@ -25,7 +25,7 @@ from octodon.models.model import ModelConfig
 from octodon.registry import suggest
 
 FORMAT = 1
-"""Raised when the files change so that an older octodon would misread them; see ``docs/architecture.md``."""
+"""One higher whenever the files change so that an older octodon would misread them: that one then refuses them."""
 
 
 def save(model: Ensemble | Student, path: str | Path, provenance: Mapping[str, Any] | None = None) -> Path:
@@ -43,6 +43,8 @@ def save(model: Ensemble | Student, path: str | Path, provenance: Mapping[str, A
     ------
     BundleError
         When the path holds something that is no bundle: nothing is written over.
+    RunError
+        When the folder cannot be written.
     """
     members = model.members if isinstance(model, Ensemble) else (model.fitted,)
     config = {
@@ -75,13 +77,14 @@ def load(path: str | Path, backbone: str | type | None = None) -> Ensemble | Stu
     path : path
         A bundle folder.
     backbone : str or type, optional
-        The class, or ``"path/to/file.py:Class"``, of a backbone that is not part of octodon. A bundle never brings or
-        names code to run: what is run is named here, by the caller.
+        The class, or ``"path/to/file.py:Class"``, of a backbone that is not part of octodon; a bundle of one that is
+        needs none and takes its own. A bundle never brings or names code to run: what is run is named here, by the caller.
 
     Raises
     ------
     BundleError
-        No bundle, a newer format, a truncated or damaged file, an unknown backbone, weights that do not fit.
+        No bundle, a newer format, a truncated or damaged file, an unknown backbone or one that fails, weights that do
+        not fit.
     """
     folder = Path(path)
     config = _read_config(folder)
@@ -201,10 +204,10 @@ def _backbone_name(backbone: str | type) -> str:
 
 
 def _known_backbone(name: str, given: str | type | None, folder: Path) -> str | type:
-    if given is not None:
-        return given
     if name in backbones:
         return name
+    if given is not None:
+        return given
     raise BundleError(
         f"{folder}: made with the backbone {name!r}, which is not part of octodon; name its code yourself with "
         f"--backbone path/to/file.py:Class (in Python: octodon.load(path, backbone=Class))"
