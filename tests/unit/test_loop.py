@@ -1,13 +1,16 @@
 """Fitting one network."""
 
+from typing import Any, Literal
+
 import numpy as np
 import pytest
 import torch
 from tiny import LENGTH, LinearBackbone, TinyBackbone
 
-from octodon.errors import DataError, RunError
+from octodon.errors import ConfigError, DataError, RunError
 from octodon.models.heads import heads
 from octodon.models.model import Model, ModelConfig, build_model
+from octodon.settings import checked
 from octodon.training import loop
 from octodon.training.config import TrainingConfig
 from octodon.training.loop import DivergedError, EpochRecord, LabelledCodes, fit, mean_loss
@@ -259,9 +262,9 @@ def test_every_epoch_sees_every_row_once() -> None:
     assert not torch.equal(torch.cat(seen[:2]), torch.cat(seen[2:]))
 
 
-@pytest.mark.parametrize(("momentum", "expected"), [(0.25, 0.25), (None, 0.01)])
+@pytest.mark.parametrize(("momentum", "expected"), [(0.25, 0.25), ("backbone", 0.01)])
 def test_running_statistics_follow_the_batches_at_the_stated_momentum(
-    momentum: float | None, expected: float
+    momentum: float | Literal["backbone"], expected: float
 ) -> None:
     # One step: running mean = momentum * batch mean, from zero. The statistics are those of the convolution's output.
     data, model = _data(n=32), _model()
@@ -270,3 +273,18 @@ def test_running_statistics_follow_the_batches_at_the_stated_momentum(
     config = TrainingConfig(epochs=1, batch_size=32, norm_momentum=momentum)
     fit(model, data, data, config, seed=0)
     torch.testing.assert_close(model.backbone.norm.running_mean, expected * first, atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("momentum", [0, 1.5, -1, True, None, "own", float("nan")])
+def test_a_momentum_that_is_no_share_is_refused_in_one_line(momentum: Any) -> None:
+    message = r"training: norm_momentum: got .*expected a number above 0 and up to 1, or 'backbone'$"
+    with pytest.raises(ConfigError, match=message):
+        checked(TrainingConfig, {"norm_momentum": momentum}, "training")
+
+
+@pytest.mark.parametrize("momentum", [0.01, 1, "backbone"])
+def test_a_momentum_survives_writing_and_reading(momentum: Any) -> None:
+    config = checked(TrainingConfig, {"norm_momentum": momentum}, "training")
+    plain = {name: value for name, value in config.model_dump().items() if value is not None}
+    assert config.norm_momentum == momentum
+    assert checked(TrainingConfig, plain, "training") == config

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from octodon.settings import Config
 
 
 class TrainingConfig(Config):
-    """Adam on batches, with a schedule for the learning rate; the weights of the best validation epoch are kept.
-
-    Defaults are the published teacher settings (``docs/method``).
-    """
+    """Adam on batches, with a schedule for the learning rate; the weights of the best validation epoch are kept."""
 
     epochs: int = Field(default=100, ge=1, description="most epochs")
     batch_size: int = Field(default=128, ge=2, description="sequences per step")
@@ -32,11 +29,18 @@ class TrainingConfig(Config):
     )
     decay_factor: float = Field(default=0.1, gt=0, lt=1, description="plateau: factor of a decay")
     min_learning_rate: float = Field(default=1e-7, ge=0, description="plateau: floor of the learning rate")
-    norm_momentum: float | None = Field(
+    norm_momentum: float | Literal["backbone"] = Field(
         default=0.1,
-        gt=0,
-        le=1,
-        description="share of a batch in BatchNorm's running statistics; none keeps the backbone's own. The published "
-        "0.01 lags 100 steps behind: on small sets early stopping then ends some members in their first epoch",
+        description="share of a batch in BatchNorm's running statistics, or 'backbone' for the backbone's own. The "
+        "published 0.01 lags 100 steps behind: on small sets early stopping then ends some members in their first epoch",
     )
     weight_decay: float = Field(default=0.0, ge=0, description="decoupled weight decay (AdamW) when above 0")
+
+    @field_validator("norm_momentum", mode="before")
+    @classmethod
+    def _share_or_backbone(cls, value: Any) -> Any:
+        # Checked before pydantic does: of a union it would report one problem for each side.
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value != "backbone" and not (is_number and 0 < value <= 1):
+            raise ValueError("expected a number above 0 and up to 1, or 'backbone'")
+        return value

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import UInt8
@@ -176,8 +177,8 @@ def _train_epoch(
     return float(total / _n_present(train.labels["activity"]))
 
 
-def _set_norm_momentum(model: Model, momentum: float | None) -> None:
-    if momentum is not None:
+def _set_norm_momentum(model: Model, momentum: float | Literal["backbone"]) -> None:
+    if momentum != "backbone":
         for module in model.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.momentum = momentum
