@@ -13,11 +13,11 @@ from tiny import LENGTH, MODEL, TRAINING, TinyBackbone, ensemble, examples, same
 
 from octodon.ensemble import network
 from octodon.ensemble.arrays import SharedArrays
-from octodon.ensemble.ensemble import Ensemble, merge
+from octodon.ensemble.ensemble import Ensemble
 from octodon.ensemble.network import NetworkJob, fit_network, network_seed, read_fitted, read_history
 from octodon.ensemble.train import EnsembleConfig, activity_arrays, train_ensemble
 from octodon.ensemble.workers import Workers
-from octodon.errors import BundleError, RunError
+from octodon.errors import RunError
 from octodon.models.backbones import backbones
 from octodon.models.model import ModelConfig
 from octodon.training.loop import DivergedError
@@ -213,16 +213,6 @@ def test_missing_labels_reach_the_members_as_missing() -> None:
     fitted = train_tiny(replace(data, targets=targets), members=1)
     assert np.isfinite(fitted.predict(data.codes).mean).all()
     assert not same_weights(fitted.members[0].weights, ensemble().members[0].weights)
-
-
-def test_merged_ensembles_hold_every_member_once() -> None:
-    other = train_tiny(members=1, seed=9)
-    both = merge([ensemble(), other])
-    assert [m.seed for m in both.members] == [m.seed for m in (*ensemble().members, *other.members)]
-    with pytest.raises(BundleError, match="share members"):
-        merge([ensemble(), ensemble()])
-    with pytest.raises(BundleError, match="differ in architecture or targets"):
-        merge([ensemble(), replace(other, target_names=("gc", "other"))])
 
 
 def test_workers_read_the_arrays_that_were_written(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -131,7 +131,15 @@ def _predict_member(job: _PredictJob) -> dict[str, ndarray]:
 
 
 def restore(config: ModelConfig, weights: dict[str, torch.Tensor]) -> Model:
-    """Return the network with exactly these weights; a missing or unexpected tensor is refused."""
+    """Return the network with exactly these weights, in evaluation mode.
+
+    Raises
+    ------
+    BundleError
+        For a missing or unexpected tensor, or one of another shape.
+    ConfigError
+        As ``build_model``.
+    """
     model = build_model(config, seed=0)
     try:
         model.load_state_dict(weights, strict=True)
@@ -143,7 +151,15 @@ def restore(config: ModelConfig, weights: dict[str, torch.Tensor]) -> Model:
 
 
 def check_length(codes: UInt8[ndarray, "n l"], length: int) -> UInt8[ndarray, "n l"]:
-    """Return the codes if they have the length that the network was trained on; refuses otherwise, and no sequences."""
+    """Return the codes if they have the length that the network was trained on.
+
+    Raises
+    ------
+    DataError
+        When there is no sequence.
+    BundleError
+        For another length.
+    """
     if len(codes) == 0:
         raise DataError("sequences: none given, expected at least one")
     if codes.shape[1] != length:
@@ -155,7 +171,13 @@ def check_length(codes: UInt8[ndarray, "n l"], length: int) -> UInt8[ndarray, "n
 
 
 def name_rows(ids: Sequence[str] | None, n: int) -> ndarray:
-    """Return identifiers as an array, "1" to "n" by default; refuses another number of them."""
+    """Return identifiers as an array, "1" to "n" by default.
+
+    Raises
+    ------
+    DataError
+        For another number of identifiers than ``n``.
+    """
     names = [str(i + 1) for i in range(n)] if ids is None else list(ids)
     if len(names) != n:
         raise DataError(f"ids: {len(names)} for {n} sequences; give one for each")
@@ -166,16 +188,3 @@ def stack_or_none(arrays: list[ndarray | None]) -> ndarray | None:
     """Return arrays stacked on a new first axis, or None if there are none."""
     present = [array for array in arrays if array is not None]
     return np.stack(present) if present else None
-
-
-def merge(ensembles: Sequence[Ensemble]) -> Ensemble:
-    """Return one ensemble of all members of several with the same architecture and targets."""
-    first = ensembles[0]
-    seeds = [member.seed for e in ensembles for member in e.members]
-    if len(set(seeds)) < len(seeds):
-        raise BundleError(
-            "ensembles share members; one that is counted twice makes the ensemble look too sure"
-        )
-    if any((e.model, e.target_names) != (first.model, first.target_names) for e in ensembles):
-        raise BundleError("ensembles differ in architecture or targets; only like members can be averaged")
-    return replace(first, members=tuple(member for e in ensembles for member in e.members))
