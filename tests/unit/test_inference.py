@@ -247,6 +247,45 @@ def test_a_bad_row_in_the_middle_leaves_no_file_and_the_old_one_as_it_was(
     assert (tmp_path / "out.tsv").read_text() == "before"
 
 
+@pytest.mark.parametrize(("suffix", "separator"), [(".tsv", "\t"), (".csv", ",")])
+def test_names_and_ids_are_written_without_quotes(suffix: str, separator: str, tmp_path: Path) -> None:
+    source, table = _write(tmp_path)
+    out = tmp_path / f"out{suffix}"
+    predict_file(_student(), source, out, id="name")
+    header, *rows = out.read_text().splitlines()
+    columns = [f"{target}_{quantity}" for target in TARGETS for quantity in ("mean", "epistemic_std")]
+    assert sorted(header.split(separator)) == sorted(["id", *columns])
+    assert header.startswith("id" + separator)
+    assert len(rows) == len(table)
+    assert [row.split(separator)[0] for row in rows] == list(table["name"])
+
+
+@pytest.mark.parametrize("suffix", [".tsv", ".csv"])
+def test_ids_that_need_quotes_come_back(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "CHUNK", 7)
+    names = ["plain", "a,b", 'say "x"', "two words", "a\tb", "", "x"] + [f"later{i}" for i in range(10)]
+    table = pd.DataFrame({"name": names, "sequence": decode(examples().codes[: len(names)])})
+    table.to_parquet(tmp_path / "in.parquet")
+    out = tmp_path / f"out{suffix}"
+    predict_file(_student(), tmp_path / "in.parquet", out, id="name")
+    got = pd.read_csv(out, sep="\t" if suffix == ".tsv" else ",", keep_default_na=False, dtype={"id": str})
+    assert list(got["id"]) == names
+    assert out.read_text().splitlines()[-1].startswith("later9")
+
+
+def test_the_input_is_never_written_over(tmp_path: Path) -> None:
+    source, _ = _write(tmp_path)
+    before = source.read_bytes()
+    (tmp_path / "other.tsv").symlink_to(source)
+    for out in (source, tmp_path / "other.tsv", tmp_path / "sub" / ".." / "in.tsv"):
+        (tmp_path / "sub").mkdir(exist_ok=True)
+        with pytest.raises(
+            ConfigError, match=r"--out .*\.tsv: this is the input, which would be lost; choose"
+        ):
+            predict_file(_student(), source, out, id="name")
+    assert source.read_bytes() == before
+
+
 def test_an_unknown_kind_of_output_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"expected a name ending in .tsv, .csv or .parquet"):
         predict_file(_student(), tmp_path / "in.tsv", tmp_path / "out.xlsx")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import csv
+import io
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pyarrow as pa
-from pyarrow import csv, parquet
+import pyarrow.csv as pa_csv
+from pyarrow import parquet
 
 from octodon.atomic import atomic_file
 from octodon.data.stream import stream_sequences
@@ -45,7 +49,7 @@ def predict_file(
     Raises
     ------
     ConfigError
-        For an output of another kind.
+        For an output of another kind, or one that is the input.
     DataError
         For a file that cannot be read, or a row that is no sequence.
     BundleError
@@ -56,27 +60,46 @@ def predict_file(
     suffix = out.suffix.lower()
     if suffix not in (".tsv", ".csv", ".parquet"):
         raise ConfigError(f"--out {out}: expected a name ending in .tsv, .csv or .parquet")
+    if source.exists() and out.exists() and out.samefile(source):
+        raise ConfigError(f"--out {out}: this is the input, which would be lost; choose another name")
     rows = 0
-    with atomic_file(out) as partial:
-        writer = None
-        try:
-            for ids, codes in stream_sequences(source, sequence=sequence, id=id, chunk=CHUNK):
-                frame = predictions_frame(predictor.predict(codes, list(ids), device=device))
-                table = pa.Table.from_pandas(frame, preserve_index=False)
-                if writer is None:
-                    writer = _writer(partial, suffix, table.schema)
-                writer.write_table(table)
-                rows += len(ids)
-                if on_rows is not None:
-                    on_rows(rows)
-        finally:
-            if writer is not None:
-                writer.close()
+    with atomic_file(out) as partial, ExitStack() as opened:
+        write = None
+        for ids, codes in stream_sequences(source, sequence=sequence, id=id, chunk=CHUNK):
+            frame = predictions_frame(predictor.predict(codes, list(ids), device=device))
+            table = pa.Table.from_pandas(frame, preserve_index=False)
+            if write is None:
+                write = opened.enter_context(_writer(partial, suffix, table.schema))
+            write(table)
+            rows += len(ids)
+            if on_rows is not None:
+                on_rows(rows)
     return rows
 
 
-def _writer(path: Path, suffix: str, schema: pa.Schema) -> csv.CSVWriter | parquet.ParquetWriter:
+@contextmanager
+def _writer(path: Path, suffix: str, schema: pa.Schema) -> Iterator[Callable[[pa.Table], object]]:
+    """Give a function that appends a table to the file."""
     if suffix == ".parquet":
-        return parquet.ParquetWriter(path, schema)
-    options = csv.WriteOptions(delimiter="\t" if suffix == ".tsv" else ",", quoting_style="needed")
-    return csv.CSVWriter(path, schema, write_options=options)
+        with parquet.ParquetWriter(path, schema) as writer:
+            yield writer.write_table
+        return
+    delimiter = "\t" if suffix == ".tsv" else ","
+    header = io.StringIO()
+    csv.writer(header, delimiter=delimiter, lineterminator="\n").writerow(schema.names)
+    with path.open("wb") as file:
+        file.write(header.getvalue().encode())
+        yield lambda table: file.write(_rows_as_text(table, delimiter))
+
+
+def _rows_as_text(table: pa.Table, delimiter: str) -> bytes:
+    """Return rows with texts in quotes only where one of them needs it; pyarrow knows all or none."""
+    text = io.BytesIO()
+    options = pa_csv.WriteOptions(include_header=False, delimiter=delimiter, quoting_style="none")
+    try:
+        pa_csv.write_csv(table, text, options)
+    except pa.ArrowInvalid:
+        text = io.BytesIO()
+        options.quoting_style = "needed"
+        pa_csv.write_csv(table, text, options)
+    return text.getvalue()
