@@ -12,6 +12,7 @@ from tiny import LENGTH, MODEL, TARGETS, ensemble, examples
 from torch import Tensor
 
 import octodon.predict.stream as stream
+from octodon.data.lengths import LengthPolicy
 from octodon.distillation.student import Student
 from octodon.ensemble.ensemble import restore
 from octodon.ensemble.network import FittedNetwork
@@ -284,6 +285,61 @@ def test_the_input_is_never_written_over(tmp_path: Path) -> None:
         ):
             predict_file(_student(), source, out, id="name")
     assert source.read_bytes() == before
+
+
+def _predict_lengths(tmp_path: Path, sequences: list[str], length: LengthPolicy, suffix: str) -> np.ndarray:
+    source = tmp_path / f"lengths{suffix}"
+    if suffix == ".fa":
+        source.write_text("".join(f">s{i}\n{s}\n" for i, s in enumerate(sequences)))
+    else:
+        pd.DataFrame({"sequence": sequences}).to_csv(source, sep="\t", index=False)
+    predict_file(_student(), source, tmp_path / "out.parquet", length=length)
+    return pd.read_parquet(tmp_path / "out.parquet")[[f"{target}_mean" for target in TARGETS]].to_numpy()
+
+
+@pytest.mark.parametrize("suffix", [".fa", ".tsv"])
+def test_sequences_come_to_the_length_of_the_model_as_asked(suffix: str, tmp_path: Path) -> None:
+    short, exact, long = "ACGTT" * 4, "GATTACA" * 4 + "CCGG", "TTGCA" * 8
+    assert (len(short), len(exact), len(long)) == (20, LENGTH, 40)
+    crop = LengthPolicy(policy="crop", length_bp=LENGTH)
+    got = _predict_lengths(tmp_path, [long, exact, long], crop, suffix)
+    expected = _student().predict([long[4:36], exact, long[4:36]]).mean
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+    left, right = "AACCGGTT", "TGCATGCA"
+    flank = LengthPolicy(policy="flank", left_flank=left, right_flank=right)
+    got = _predict_lengths(tmp_path, [short, exact], flank, suffix)
+    np.testing.assert_allclose(
+        got, _student().predict([left[-6:] + short + right[:6], exact]).mean, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("suffix", [".fa", ".tsv"])
+def test_unequal_flanks_are_added_whole_where_that_gives_the_length_of_the_model(
+    suffix: str, tmp_path: Path
+) -> None:
+    # A model can be trained with both flanks whole (no length given), or with as much of them as is needed.
+    short, left, right = "ACGTT" * 4, "AACCGGTTT", "TGC"
+    flank = LengthPolicy(policy="flank", left_flank=left, right_flank=right)
+    got = _predict_lengths(tmp_path, [short, short[::-1]], flank, suffix)
+    expected = _student().predict([left + short + right, left + short[::-1] + right]).mean
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+    longer = LengthPolicy(policy="flank", left_flank="G" * 20 + left, right_flank=right + "TTTT")
+    got = _predict_lengths(tmp_path, [short], longer, suffix)
+    expected = _student().predict([left[-6:] + short + "TGCTTT"]).mean
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("suffix", [".fa", ".tsv"])
+@pytest.mark.parametrize("sequences", [["A" * 30] * 2, ["A" * LENGTH, "A" * 30], ["A" * 30, "A" * LENGTH]])
+def test_another_length_is_refused_with_the_options_that_help(
+    suffix: str, sequences: list[str], tmp_path: Path
+) -> None:
+    row = 1 + [len(s) for s in sequences].index(30)
+    message = (
+        rf"row {row} has 30 bases, expected 32.*; .*: --length crop, or --length flank with --left-flank"
+    )
+    with pytest.raises(DataError, match=message):
+        _predict_lengths(tmp_path, sequences, LengthPolicy(), suffix)
 
 
 def test_an_unknown_kind_of_output_is_refused(tmp_path: Path) -> None:

@@ -19,6 +19,14 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
+class Length(StrEnum):
+    """What to do with sequences of another length than the model's."""
+
+    REFUSE = "refuse"
+    CROP = "crop"
+    FLANK = "flank"
+
+
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
     app.command(epilog="Example: octodon predict run/student sequences.fa --out predictions.tsv")(predict)
@@ -30,6 +38,16 @@ def predict(
     out: Annotated[Path, typer.Option("--out", help="File to write: .tsv, .csv or .parquet.")],
     sequence: Sequence = "sequence",
     id: Id = None,
+    length: Annotated[
+        Length,
+        typer.Option("--length", help="Sequences of another length: refuse, crop the centre, or add flanks."),
+    ] = Length.REFUSE,
+    left_flank: Annotated[
+        str, typer.Option("--left-flank", metavar="SEQ", help="Vector before the sequence, for flank.")
+    ] = "",
+    right_flank: Annotated[
+        str, typer.Option("--right-flank", metavar="SEQ", help="Vector after the sequence, for flank.")
+    ] = "",
     device: Annotated[Device, typer.Option("--device", help="auto: a GPU where there is one.")] = Device.AUTO,
     backbone: Backbone = None,
     quiet: Quiet = False,
@@ -40,9 +58,16 @@ def predict(
 
     from octodon.artifact.bundle import load
     from octodon.cli.output import say
+    from octodon.data.lengths import LengthPolicy
     from octodon.predict.stream import predict_file
 
     predictor = load(bundle, backbone=backbone)
+    policy = LengthPolicy(
+        policy=length.value,
+        length_bp=predictor.model.length,
+        left_flank=left_flank,
+        right_flank=right_flank,
+    )
     columns = (TextColumn("predicted {task.completed:,.0f} sequences"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), disable=quiet) as progress:
         task = progress.add_task("", total=None)
@@ -52,6 +77,7 @@ def predict(
             out,
             sequence=sequence,
             id=id,
+            length=policy,
             device=device.value,
             on_rows=lambda done: progress.update(task, completed=done),
         )

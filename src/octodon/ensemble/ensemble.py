@@ -165,7 +165,7 @@ def check_length(codes: UInt8[ndarray, "n l"], length: int) -> UInt8[ndarray, "n
     if codes.shape[1] != length:
         raise BundleError(
             f"sequences have {codes.shape[1]} bp, the model was trained on {length} bp; crop or flank them first "
-            f"(nothing is padded in silence)"
+            f"(octodon predict: --length; nothing is padded in silence)"
         )
     return codes
 

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,8 +14,9 @@ import pyarrow.csv as pa_csv
 from pyarrow import parquet
 
 from octodon.atomic import atomic_file
-from octodon.data.stream import stream_sequences
-from octodon.errors import ConfigError
+from octodon.data.lengths import REFUSE, LengthPolicy
+from octodon.data.stream import Chunk, stream_sequences
+from octodon.errors import ConfigError, DataError
 from octodon.metrics.evaluate import predictions_frame
 from octodon.predict.predictor import Predictor
 
@@ -28,6 +30,7 @@ def predict_file(
     *,
     sequence: str = "sequence",
     id: str | None = None,
+    length: LengthPolicy = REFUSE,
     device: str = "auto",
     on_rows: Callable[[int], None] | None = None,
 ) -> int:
@@ -41,6 +44,8 @@ def predict_file(
         ``.tsv``, ``.csv`` or ``.parquet``; appears only when complete.
     sequence, id : str
         Columns of a table.
+    length : LengthPolicy
+        How sequences come to the length of the model, as when it was trained; its ``length_bp`` is that of the model.
     device : str
         "auto" (a GPU where there is one), "cpu" or "cuda".
     on_rows : callable, optional
@@ -51,9 +56,7 @@ def predict_file(
     ConfigError
         For an output of another kind, or one that is the input.
     DataError
-        For a file that cannot be read, or a row that is no sequence.
-    BundleError
-        For sequences of another length than the model's.
+        For a file that cannot be read, or a row that is no sequence or does not come to the length of the model.
     RunError
         When the output cannot be written, or a GPU is asked for that is not there.
     """
@@ -65,7 +68,7 @@ def predict_file(
     rows = 0
     with atomic_file(out) as partial, ExitStack() as opened:
         write = None
-        for ids, codes in stream_sequences(source, sequence=sequence, id=id, chunk=CHUNK):
+        for ids, codes in _chunks(source, sequence, id, length, predictor.model.length):
             frame = predictions_frame(predictor.predict(codes, list(ids), device=device))
             table = pa.Table.from_pandas(frame, preserve_index=False)
             if write is None:
@@ -75,6 +78,41 @@ def predict_file(
             if on_rows is not None:
                 on_rows(rows)
     return rows
+
+
+def _chunks(
+    source: Path, sequence: str, id: str | None, length: LengthPolicy, model_bp: int
+) -> Iterator[Chunk]:
+    """Yield ids and codes of the model's length."""
+    policy = replace(length, length_bp=model_bp)
+    if _fits_whole_flanks(source, sequence, length, model_bp):
+        policy = replace(length, length_bp=None)
+    try:
+        yield from stream_sequences(source, sequence=sequence, id=id, chunk=CHUNK, length=policy)
+    except DataError as error:
+        # What the reader says of lengths is for every caller; here it is an option that helps.
+        if policy.policy == "refuse" and "length polic" in str(error):
+            raise DataError(
+                f"{error}: --length crop, or --length flank with --left-flank and --right-flank"
+            ) from None
+        raise
+
+
+def _fits_whole_flanks(source: Path, sequence: str, length: LengthPolicy, model_bp: int) -> bool:
+    """Return whether flanks of unequal length, added whole, bring the first sequences to the length of the model.
+
+    Flanks are used equally on both sides where a length is given, and whole where none is; models are trained either way.
+    Where both flanks are of one length, whole is also equal.
+    """
+    if len(length.right_flank) - len(length.left_flank) in (0, 1):
+        return False
+    try:
+        first = next(
+            stream_sequences(source, sequence=sequence, chunk=1, length=replace(length, length_bp=None)), None
+        )
+    except DataError:  # raised again, and told, when the file is read
+        return False
+    return first is not None and first[1].shape[1] == model_bp
 
 
 @contextmanager
