@@ -4,7 +4,8 @@
         --keras benchmarks/results/keras_promoter.json
 
 The JSON of the reference comes from ``keras_reference.py``. Memory is the peak over time of the whole process tree's
-proportional set size (shared pages counted once).
+proportional set size (shared pages counted once). With ``--run`` of a finished run that was measured before, only the table is
+made again.
 """
 
 from __future__ import annotations
@@ -36,11 +37,22 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         run = arguments.run or Path(temporary) / "run"
         command = ["octodon", "run", str(arguments.experiment), "--out", str(run)]
-        cost = watch(command + [part for override in arguments.set for part in ("--set", override)])
+        cost = _known_cost(arguments.out, run) or watch(
+            command + [part for override in arguments.set for part in ("--set", override)]
+        )
         reference = json.loads(arguments.keras.read_text()) if arguments.keras else None
         text = report(arguments.experiment, run, cost, reference, arguments.set)
     arguments.out.write_text(text)
+    arguments.out.with_suffix(".json").write_text(json.dumps(cost, indent=2) + "\n")
     sys.stdout.write(text)
+
+
+def _known_cost(out: Path, run: Path) -> dict[str, float] | None:
+    """Return what the run cost, if it was measured before: a reference can be set beside it later."""
+    known = out.with_suffix(".json")
+    if known.is_file() and (run / "results" / "complete.json").is_file():
+        return json.loads(known.read_text())
+    return None
 
 
 def report(

@@ -25,7 +25,7 @@ def test_run_leaves_the_files_of_the_design(cli: Cli, experiment: Path, tmp_path
     assert code == 0, err
     assert "ensemble" in printed
     assert "octodon predict" in printed
-    assert {path.name for path in out.iterdir()} == {
+    assert {path.name for path in out.iterdir()} - {".lock"} == {
         "config.toml", "data.json", "ensemble", "student", "results", "figures", "events.jsonl"
     }  # fmt: skip
     metrics = pd.read_csv(out / "results" / "metrics.tsv", sep="\t")
@@ -71,12 +71,7 @@ def test_a_finished_run_is_left_alone_and_an_interrupted_one_goes_on(
     cli("run", experiment, "--out", whole, "--quiet")
     assert "finished already" in cli("run", experiment, "--out", whole, "--quiet")[2]
 
-    def stop(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr("octodon.experiment.run.distil_students", stop)
-        assert cli("run", experiment, "--out", broken, "--quiet")[0] == 130
+    interrupted(cli, experiment, broken, monkeypatch)
     code, _, err = cli("run", experiment, "--out", broken, "--quiet")
     assert code == 0
     assert "ensemble: kept" in err
@@ -128,8 +123,6 @@ def test_distilling_a_table_of_member_predictions(cli: Cli, experiment: Path, tm
     )
     assert code == 0, err
     assert not (out / "ensemble").exists()
-    metrics = octodon.evaluate_split  # the public name exists
-    assert callable(metrics)
     table = pd.read_csv(out / "results" / "metrics.tsv", sep="\t")
     ensemble = table.query(
         "model == 'ensemble' and split == 'test' and target == 'B' and metric == 'pearson'"
@@ -177,7 +170,7 @@ def test_a_folder_in_use_or_with_other_content_is_refused(cli: Cli, experiment: 
     (tmp_path / "photos" / "cat.jpg").write_text("meow")
     code, _, err = cli("run", experiment, "--out", tmp_path / "photos", "--quiet")
     assert (code, "not empty" in err) == (2, True)
-    assert [path.name for path in (tmp_path / "photos").iterdir()] == ["cat.jpg"]
+    assert {path.name for path in (tmp_path / "photos").iterdir()} - {".lock"} == {"cat.jpg"}
     (tmp_path / "busy").mkdir()
     with FileLock(tmp_path / "busy" / ".lock"):
         code, _, err = cli("run", experiment, "--out", tmp_path / "busy", "--quiet")
@@ -238,9 +231,14 @@ class Tiny(nn.Module):
 
 def test_a_backbone_of_ones_own_is_one_file(cli: Cli, experiment: Path, tmp_path: Path) -> None:
     (experiment.parent / "mine.py").write_text(OWN_BACKBONE)  # relative to the TOML file
-    settings = ["--set", "model.backbone=mine.py:Tiny", "--set", "model.options={channels=3}"]
+    text = (
+        experiment.read_text()
+        .replace('"deepstarr"', '"mine.py:Tiny"')
+        .replace("width = 0.05", "channels = 3")
+    )
+    experiment.write_text(text)
     out = tmp_path / "run"
-    code, _, err = cli("run", experiment, "--out", out, "--quiet", *settings)
+    code, _, err = cli("run", experiment, "--out", out, "--quiet")
     assert code == 0, err
     table, predictions = experiment.parent / "tiny.tsv", tmp_path / "p.tsv"
     # the bundle brings no code: who predicts names it
@@ -252,3 +250,87 @@ def test_a_backbone_of_ones_own_is_one_file(cli: Cli, experiment: Path, tmp_path
     )
     assert code == 0, err
     assert len(predictions.read_text().splitlines()) == 161
+
+
+def test_after_a_refusal_the_mended_command_may_use_the_same_folder(
+    cli: Cli, experiment: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    assert cli("run", experiment, "--out", out, "--quiet", "--set", "data.sequence=seq")[0] == 2
+    code, _, err = cli("run", experiment, "--out", out, "--quiet")
+    assert code == 0, err
+
+
+def interrupted(cli: Cli, experiment: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave a run that was stopped between ensemble and student."""
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("octodon.experiment.stages.distil_students", stop)
+        code, _, err = cli("run", experiment, "--out", out, "--quiet")
+    assert (code, "goes on" in err) == (130, True)
+
+
+def test_a_run_does_not_go_on_with_other_data_but_may_with_fewer_processes(
+    cli: Cli, experiment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, table = tmp_path / "run", experiment.parent / "tiny.tsv"
+    interrupted(cli, experiment, out, monkeypatch)
+    whole = table.read_text()
+    table.write_text("\n".join(whole.splitlines()[:-1]) + "\n")
+    code, _, err = cli("run", experiment, "--out", out, "--quiet")
+    assert (code, "data have changed" in err) == (2, True)
+    table.write_text(whole)
+    code, _, err = cli("run", experiment, "--out", out, "--quiet", "--set", "run.processes=1")
+    assert code == 0, err
+
+
+def test_a_folder_keeps_to_its_teachers(
+    cli: Cli, experiment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli("run", experiment, "--out", tmp_path / "first", "--quiet")
+    cli("run", experiment, "--out", tmp_path / "second", "--quiet", "--set", "seed=1")
+    out = tmp_path / "distilled"
+    code, _, err = cli(
+        "distill", experiment, "--teachers", tmp_path / "first" / "ensemble", "--out", out, "--quiet"
+    )
+    assert code == 0, err
+    code, _, err = cli(
+        "distill", experiment, "--teachers", tmp_path / "second" / "ensemble", "--out", out, "--quiet"
+    )
+    assert (code, "other teachers" in err) == (2, True)
+
+
+def test_a_run_killed_between_bundle_and_history_gathers_its_members_again(
+    cli: Cli, experiment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, out = tmp_path / "whole", tmp_path / "run"
+    cli("run", experiment, "--out", whole, "--quiet")
+    interrupted(cli, experiment, out, monkeypatch)
+    (out / "ensemble" / "history.parquet").unlink()
+    code, _, err = cli("run", experiment, "--out", out, "--quiet")
+    assert code == 0, err
+    assert (out / "ensemble" / "history.parquet").is_file()
+    assert (out / "results" / "metrics.tsv").read_text() == (whole / "results" / "metrics.tsv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("run.device=gpu", "expected auto, cpu, cuda"),
+        ("ensemble.head=distilled", "there is only activity"),
+        ("distill.head=distiled", "did you mean 'distilled'"),
+        ('distill.recipes=[[{name="mutate", rate=0.1}]]', "rate"),
+        ('distill.recipes=[[{name="mutat"}]]', "did you mean 'mutate'"),
+        ("data.path=.", "data.path"),
+    ],
+)
+def test_what_cannot_end_well_is_refused_before_training(
+    cli: Cli, experiment: Path, tmp_path: Path, change: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("octodon.experiment.stages.train_ensemble", lambda *_, **__: pytest.fail("trained"))
+    code, _, err = cli("run", experiment, "--out", tmp_path / "run", "--quiet", "--set", change)
+    assert (code, message in err) == (2, True), err
+    assert err.strip().splitlines()[-1].startswith("error: ")

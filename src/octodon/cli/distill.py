@@ -35,11 +35,12 @@ def distill(
 
     A table of predictions cannot label altered copies, so distill.copies is 0 with it.
     """
-    from octodon.cli.output import print_files, print_summary, say
+    from octodon.cli.output import print_files, print_summary, resumable, say
     from octodon.experiment.config import load_config
     from octodon.experiment.given import distil_given
 
     config = load_config(experiment, set or [])
-    result = distil_given(config, teachers, out, progress=not quiet, say=say)
+    with resumable():
+        result = distil_given(config, teachers, out, progress=not quiet, say=say)
     print_summary(result.metrics)
     print_files(result.folder)

@@ -38,9 +38,6 @@ def main() -> None:
     except OctodonError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
-    except KeyboardInterrupt:
-        sys.stderr.write("stopped; the same command goes on from the networks that are finished\n")
-        sys.exit(130)
 
 
 if __name__ == "__main__":

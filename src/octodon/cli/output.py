@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,18 @@ if TYPE_CHECKING:
 def say(line: str) -> None:
     """Print a line of progress to standard error."""
     sys.stderr.write(line + "\n")
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Say, when a run is stopped from the keyboard, that it can go on; exit code 130."""
+    import typer
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        say("stopped; the same command goes on from the networks that are finished")
+        raise typer.Exit(130) from None
 
 
 def print_summary(metrics: pd.DataFrame) -> None:
@@ -33,7 +47,7 @@ def print_summary(metrics: pd.DataFrame) -> None:
 
 def print_files(folder: Path) -> None:
     """Print where the results of a run are and what can be done with them."""
-    lines = (
+    files = (
         ("metrics", "results/metrics.tsv"),
         ("predictions", "results/predictions_test.parquet"),
         ("figures", "figures/training.svg, figures/test.svg"),
@@ -43,6 +57,7 @@ def print_files(folder: Path) -> None:
         ("data report", "data.json"),
     )
     sys.stdout.write(f"Files in {folder}:\n")
-    for name, path in lines:
-        sys.stdout.write(f"  {name:<14} {path}\n")
+    for name, path in files:
+        if (folder / path.split(",")[0]).exists():
+            sys.stdout.write(f"  {name:<14} {path}\n")
     sys.stdout.write(f"Predict: octodon predict {folder / 'student'} sequences.fa --out predictions.tsv\n")

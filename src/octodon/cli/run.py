@@ -21,10 +21,11 @@ def run(
 
     A folder in which the same experiment was interrupted goes on with the networks that are finished there.
     """
-    from octodon.cli.output import print_files, print_summary, say
+    from octodon.cli.output import print_files, print_summary, resumable, say
     from octodon.experiment.config import load_config
     from octodon.experiment.run import run_experiment
 
-    result = run_experiment(load_config(experiment, set or []), out, progress=not quiet, say=say)
+    with resumable():
+        result = run_experiment(load_config(experiment, set or []), out, progress=not quiet, say=say)
     print_summary(result.metrics)
     print_files(result.folder)

@@ -30,10 +30,11 @@ def sweep(
     quiet: Quiet = False,
 ) -> None:
     """Repeat the experiment per training fraction and draw accuracy against the amount of data."""
-    from octodon.cli.output import say
+    from octodon.cli.output import resumable, say
     from octodon.experiment.config import load_config
     from octodon.experiment.sweep import parse_fractions, run_sweep
 
     config = load_config(experiment, set or [])
-    figure = run_sweep(config, parse_fractions(fractions), out, progress=not quiet, say=say)
+    with resumable():
+        figure = run_sweep(config, parse_fractions(fractions), out, progress=not quiet, say=say)
     say(f"curves: {figure}; numbers: {out / 'results' / 'metrics.tsv'}")

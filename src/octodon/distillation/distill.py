@@ -26,7 +26,7 @@ from octodon.ensemble.arrays import SharedArrays
 from octodon.ensemble.ensemble import Ensemble
 from octodon.ensemble.network import NetworkJob
 from octodon.ensemble.train import train_networks
-from octodon.ensemble.workers import Workers, cpu_count, pick_device
+from octodon.ensemble.workers import Workers, cpu_count, pick_device, threads
 from octodon.errors import ConfigError
 from octodon.models.model import ModelConfig
 from octodon.records import MemberPredictions
@@ -37,7 +37,7 @@ from octodon.training.config import TrainingConfig
 class StudentTraining(TrainingConfig):
     """As for members, but function matching: many labelled inputs and a schedule that runs to its end (Beyer et al. 2022)."""
 
-    epochs: int = Field(default=12, ge=1, description="epochs")
+    epochs: int = Field(default=10, ge=1, description="epochs")
     schedule: Literal["plateau", "cosine"] = Field(default="cosine", description="as for members")
 
 
@@ -72,6 +72,15 @@ def distil_students(
     """Return the fitted students; each is written to ``folder`` as it finishes.
 
     The members' labels are computed once, kept in ``folder`` and reused when the same call is repeated there.
+
+    Raises
+    ------
+    DataError
+        One teacher, or a table of teachers that lacks a row or is asked to label altered copies.
+    ConfigError
+        An unknown head, alteration or option.
+    RunError
+        No room for the labelled copies, or a network that diverges from every seed.
     """
     arrays = SharedArrays(folder / "arrays")
     if not (folder / "arrays" / "complete").is_file():
@@ -87,7 +96,8 @@ def distil_students(
             arrays=arrays,
             folder=folder / f"student_{index:03d}",
             device=device,
-            threads=max(1, cpu_count() // max(1, min(config.students, workers.processes or 1))),
+            # not from the number of processes, so that where it is computed does not change the last bits
+            threads=max(1, cpu_count() // config.students),
         )
         for index in range(config.students)
     ]
@@ -140,9 +150,10 @@ def member_predictions(
     """Return what the members say about the rows: computed by networks, or looked up by id in a table."""
     if isinstance(teachers, MemberPredictions):
         return align(teachers, [str(name) for name in rows.ids])
-    return teachers.predict_members(
-        rows.codes, [str(name) for name in rows.ids], workers=workers, device=device
-    )
+    with threads(1):  # as in the worker processes
+        return teachers.predict_members(
+            rows.codes, [str(name) for name in rows.ids], workers=workers, device=device
+        )
 
 
 def distill(
@@ -176,6 +187,11 @@ def distill(
     Returns
     -------
     Student or list of Student
+
+    Raises
+    ------
+    DataError, ConfigError, RunError
+        As ``distil_students``.
     """
     base = teachers.model if isinstance(teachers, Ensemble) else None
     model = ModelConfig(
@@ -188,7 +204,8 @@ def distill(
         copies = 0 if isinstance(teachers, MemberPredictions) else 8
     if not isinstance(training, StudentTraining):
         training = checked(StudentTraining, training or {}, "distill: training")
-    config = DistillConfig(students=students, head=head, copies=copies, training=training)
+    settings = {"students": students, "head": head, "copies": copies, "training": training}
+    config = checked(DistillConfig, settings, "distill")
     device = pick_device(device)
     with (
         tempfile.TemporaryDirectory(prefix="octodon-") as folder,

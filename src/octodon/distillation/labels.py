@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,12 @@ from numpy import ndarray
 from octodon.data.examples import Examples
 from octodon.distillation.copies import DEFAULT_RECIPES, Recipe, altered_copy, copy_seed
 from octodon.distillation.teachers import Teachers
-from octodon.ensemble.workers import Workers
-from octodon.errors import DataError
+from octodon.ensemble.workers import Workers, threads
+from octodon.errors import DataError, RunError
 from octodon.records import MemberPredictions, Prediction
+
+LABELS = ("activity", "epistemic_std")
+"""What students can learn, by name."""
 
 
 def train_labels(ensemble: Prediction) -> dict[str, ndarray]:
@@ -42,9 +46,17 @@ def write_labelled_copies(
     """Write training codes followed by labelled altered copies as ``train.*.npy``, copy by copy.
 
     One copy of the codes is in memory at a time, however many are asked for.
+
+    Raises
+    ------
+    DataError
+        Copies are asked for without teachers that can label them.
+    RunError
+        The disk has no room for them.
     """
     folder.mkdir(parents=True, exist_ok=True)
     n, rows = len(train), len(train) * (1 + len(recipes))
+    _require_room(folder, rows * (train.length + 4 * sum(values.shape[1] for values in labels.values())))
     files = {"train.codes": train.codes} | {f"train.label.{name}": values for name, values in labels.items()}
     targets = {
         name: np.lib.format.open_memmap(
@@ -61,12 +73,23 @@ def write_labelled_copies(
             )
         piece = slice(n * (number + 1), n * (number + 2))
         codes = altered_copy(train.codes, recipe, copy_seed(seed, number))
-        said = teachers.predict_members(codes, workers=workers, device=device).combine()
+        with threads(1):  # as in the worker processes
+            said = teachers.predict_members(codes, workers=workers, device=device).combine()
         targets["train.codes"][piece] = codes
         for name, values in train_labels(said).items():
             targets[f"train.label.{name}"][piece] = values
     for target in targets.values():
         target.flush()
+
+
+def _require_room(folder: Path, n_bytes: int) -> None:
+    # a mapped file that outgrows the disk ends the process without a message (SIGBUS)
+    free = shutil.disk_usage(folder).free
+    if free < 1.1 * n_bytes:
+        raise RunError(
+            f"{folder}: labelled copies need {n_bytes / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free; make room, or "
+            f"ask for fewer distill.copies"
+        )
 
 
 def pick_recipes(copies: int, recipes: tuple[Recipe, ...] = DEFAULT_RECIPES) -> tuple[Recipe, ...]:
@@ -76,10 +99,7 @@ def pick_recipes(copies: int, recipes: tuple[Recipe, ...] = DEFAULT_RECIPES) -> 
 
 def require_ensemble(predictions: MemberPredictions) -> None:
     """Refuse one member: its disagreement with itself is nothing to learn."""
-    if predictions.n_members < 2:
-        raise DataError(
-            "distill: one teacher gives no epistemic std; use at least two members (ensemble.members)"
-        )
+    _epistemic(predictions.combine())
 
 
 def _epistemic(ensemble: Prediction) -> ndarray:

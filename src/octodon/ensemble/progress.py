@@ -56,6 +56,7 @@ class TrainingProgress:
 
     def _show(self, number: int, job: NetworkJob, history: list[dict[str, Any]]) -> None:
         name = f"{job.role} {job.index}"
+        history = [record for record in history if record["attempt"] == history[-1]["attempt"]]
         best = min(history, key=lambda record: record["valid_loss"])
         state = (
             f"epoch {history[-1]['epoch'] + 1:>3}  valid loss {history[-1]['valid_loss']:.4f}  "

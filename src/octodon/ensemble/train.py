@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,9 +17,13 @@ from octodon.ensemble.ensemble import Ensemble
 from octodon.ensemble.network import FittedNetwork, NetworkJob, fit_network, read_fitted
 from octodon.ensemble.progress import TrainingProgress
 from octodon.ensemble.workers import Workers, pick_device
+from octodon.errors import ConfigError, DataError
+from octodon.models.heads import heads
 from octodon.models.model import ModelConfig
 from octodon.settings import Config, checked
 from octodon.training.config import TrainingConfig
+
+logger = logging.getLogger(__name__)
 
 
 class EnsembleConfig(Config):
@@ -30,10 +35,23 @@ class EnsembleConfig(Config):
 
 
 def train_networks(jobs: list[NetworkJob], workers: Workers, progress: bool = True) -> list[FittedNetwork]:
-    """Fit every job's network, showing progress; networks finished before are kept."""
+    """Fit every job's network, showing progress; networks finished before are kept.
+
+    A network whose loss diverged and that was trained again from its next seed is reported in the log.
+
+    Raises
+    ------
+    RunError
+        When a network diverges from every seed, or a worker process dies.
+    """
+    open_jobs = [job for job in jobs if not (job.folder / "done.json").is_file()]
     with TrainingProgress(jobs, enabled=progress) as display:
-        workers.run(fit_network, jobs, on_tick=display.tick)
-    return [read_fitted(job.folder, job.index) for job in jobs]
+        workers.run(fit_network, open_jobs, on_tick=display.tick)
+    fitted = [read_fitted(job.folder, job.index) for job in jobs]
+    for job, network in zip(jobs, fitted, strict=True):
+        if network.attempt:
+            logger.warning("%s %d: the loss diverged; trained again from its next seed", job.role, job.index)
+    return fitted
 
 
 def train_ensemble(
@@ -47,7 +65,22 @@ def train_ensemble(
     device: str = "cpu",
     progress: bool = True,
 ) -> Ensemble:
-    """Return the fitted ensemble; members are written to ``folder`` one by one as they finish."""
+    """Return the fitted ensemble; members are written to ``folder`` one by one as they finish.
+
+    Raises
+    ------
+    DataError
+        Fewer than two training rows, or none to validate on.
+    ConfigError
+        The head needs labels that members do not have.
+    """
+    if len(examples.subset("train")) < 2:
+        raise DataError("train: one training row; batch normalisation needs at least two")
+    if set(heads[config.head].needs) != {"activity"}:
+        raise ConfigError(
+            f"ensemble.head: {config.head!r} learns {', '.join(heads[config.head].needs)}; members have measured "
+            f"activity only: choose mean or standardised_mean"
+        )
     data = {
         f"{split}.{name}": values
         for split in ("train", "valid")
@@ -135,7 +168,7 @@ def train(
         options=dict(options or {}),
     )
     device = pick_device(device)
-    config = EnsembleConfig(members=members, head=head, training=training)
+    config = checked(EnsembleConfig, {"members": members, "head": head, "training": training}, "train")
     with (
         tempfile.TemporaryDirectory(prefix="octodon-") as folder,
         Workers(processes if device == "cpu" else 0) as workers,

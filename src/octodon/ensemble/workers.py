@@ -14,7 +14,7 @@ import loky
 import torch
 from loky.process_executor import TerminatedWorkerError
 
-from octodon.errors import RunError
+from octodon.errors import ConfigError, RunError
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -150,7 +150,14 @@ def pick_device(device: str) -> str:
     """
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
+    kind, _, index = device.partition(":")
+    if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
+        raise ConfigError(f"device: {device!r}; expected auto, cpu, cuda or cuda:N")
+    if kind == "cuda" and torch.cuda.is_available() and int(index or 0) >= torch.cuda.device_count():
+        raise RunError(
+            f"device: {device!r} asked for, but there are {torch.cuda.device_count()} GPUs (from cuda:0)"
+        )
+    if kind == "cuda" and not torch.cuda.is_available():
         raise RunError(
             f"device: {device!r} asked for, but torch {torch.__version__} sees no GPU; see octodon doctor"
         )

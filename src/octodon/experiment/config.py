@@ -20,11 +20,16 @@ from octodon.settings import Config, checked
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "paper": {
-        "ensemble": {"head": "mean", "training": {"norm_momentum": 0.01}},
+        "ensemble": {"head": "mean", "training": {"norm_momentum": "backbone"}},
         "distill": {
             "head": "distilled_linear",
             "copies": 0,
-            "training": {"schedule": "plateau", "epochs": 100, "decay_factor": 0.2, "norm_momentum": 0.01},
+            "training": {
+                "schedule": "plateau",
+                "epochs": 100,
+                "decay_factor": 0.2,
+                "norm_momentum": "backbone",
+            },
         },
     },
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -11,13 +13,15 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from octodon.atomic import write_text
+from octodon.atomic import write_json, write_text
 from octodon.errors import RunError
 
 
 @contextmanager
 def claim(out: Path, config_toml: str) -> Iterator[RunFolder]:
     """Give the run folder to this process for as long as the block lasts.
+
+    Nothing but a lock is written: a run that is refused for its data leaves the folder free for the mended command.
 
     Raises
     ------
@@ -28,7 +32,7 @@ def claim(out: Path, config_toml: str) -> Iterator[RunFolder]:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"--out {out}: cannot make the folder: {error.strerror}") from None
-    # The lock lies beside the folder's files but is no result: it goes with the block.
+    # The lock file stays: removing it would let a third process lock a new file while a second holds the old one.
     lock = FileLock(out / ".lock")
     try:
         lock.acquire(timeout=0)
@@ -41,7 +45,6 @@ def claim(out: Path, config_toml: str) -> Iterator[RunFolder]:
         yield RunFolder(out)
     finally:
         lock.release()
-        (out / ".lock").unlink(missing_ok=True)
 
 
 class RunFolder:
@@ -56,7 +59,33 @@ class RunFolder:
     @property
     def is_finished(self) -> bool:
         """Whether the run ended well."""
-        return (self.path / "results" / "complete.json").is_file()
+        return (self.results / "complete.json").is_file()
+
+    def begin(self, config_toml: str, data: dict[str, Any]) -> None:
+        """Record what the run is made of, or refuse to go on with other data or teachers than it began with.
+
+        Raises
+        ------
+        RunError
+            When the folder's networks were trained on other rows, or labelled by other teachers.
+        """
+        path = self.path / "data.json"
+        if path.is_file():
+            self.refuse_changed({"sha256": data["sha256"], "teachers": data["teachers"]})
+        write_json(path, data)
+        write_text(self.path / "config.toml", config_toml)
+
+    def refuse_changed(self, now: dict[str, Any]) -> None:
+        """Refuse values that differ from those in ``data.json``."""
+        before = json.loads((self.path / "data.json").read_text(encoding="utf-8"))
+        for name, value in now.items():
+            if before.get(name) != value:
+                what = "the data have changed" if name == "sha256" else "other teachers were given"
+                raise RunError(f"--out {self.path}: {what} since this run began; choose another folder")
+
+    def clean(self) -> None:
+        """Remove what only an unfinished run needs."""
+        shutil.rmtree(self.work, ignore_errors=True)
 
     def event(self, what: str, **details: Any) -> None:
         """Append one line to ``events.jsonl``."""
@@ -68,7 +97,7 @@ class RunFolder:
 def _refuse_other_content(out: Path, config_toml: str) -> None:
     existing = out / "config.toml"
     if existing.is_file():
-        if existing.read_text() != config_toml:
+        if _without_run_section(existing.read_text(encoding="utf-8")) != _without_run_section(config_toml):
             raise RunError(
                 f"--out {out}: holds a run with another configuration (see {existing}); choose another folder, nothing "
                 f"is written over"
@@ -79,4 +108,8 @@ def _refuse_other_content(out: Path, config_toml: str) -> None:
         raise RunError(
             f"--out {out}: not empty and not a run (it holds {strangers[0]!r}); choose another folder"
         )
-    write_text(existing, config_toml)
+
+
+def _without_run_section(config_toml: str) -> dict[str, Any]:
+    # where it is computed may change between two calls: fewer processes after running out of memory
+    return {name: value for name, value in tomllib.loads(config_toml).items() if name != "run"}

@@ -28,11 +28,20 @@ def distil_given(
     ----------
     teachers : path
         Folder of an ensemble, or a table (Parquet, TSV, CSV) with columns id, member and one per target.
+
+    Raises
+    ------
+    BundleError
+        The folder is no ensemble.
+    DataError
+        The table lacks a sequence of train, valid or test, or a member, or holds something that is no number.
+    ConfigError, RunError
+        As ``run_experiment``.
     """
     path = Path(teachers)
     given: Ensemble | MemberPredictions
     if path.is_dir():
-        loaded = load(path, backbone=config.model.backbone if ".py:" in config.model.backbone else None)
+        loaded = load(path, backbone=config.model.backbone)
         if not isinstance(loaded, Ensemble):
             raise BundleError(f"--teachers {path}: a student, expected an ensemble (several members)")
         given = loaded

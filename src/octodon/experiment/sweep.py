@@ -15,14 +15,14 @@ from octodon.report.sweep import sweep_figure
 
 
 def parse_fractions(text: str) -> list[float]:
-    """Return the fractions of ``"0.1,0.25,1"``, ascending; each above 0 and at most 1."""
+    """Return the fractions of ``"0.1,0.25,1"``, ascending; anything but numbers above 0 and at most 1 is a ConfigError."""
     try:
         fractions = sorted({float(part) for part in text.split(",")})
     except ValueError:
         raise ConfigError(
             f"--fractions {text!r}: expected numbers separated by commas, for example 0.1,0.5,1"
         ) from None
-    if not fractions or fractions[0] <= 0 or fractions[-1] > 1:
+    if not fractions or not all(0 < fraction <= 1 for fraction in fractions):
         raise ConfigError(f"--fractions {text!r}: each must be above 0 and at most 1")
     return fractions
 

@@ -1,0 +1,197 @@
+"""The stages of a run: ensemble, students, evaluation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from octodon.artifact.bundle import load, save
+from octodon.atomic import atomic_file
+from octodon.data.examples import Examples
+from octodon.distillation.cached import CachedTeachers
+from octodon.distillation.distill import as_teachers, distil_students, member_predictions
+from octodon.distillation.student import Student
+from octodon.distillation.teachers import Teachers
+from octodon.ensemble.ensemble import Ensemble
+from octodon.ensemble.network import FittedNetwork
+from octodon.ensemble.train import train_ensemble
+from octodon.ensemble.workers import Workers, cpu_count
+from octodon.errors import RunError
+from octodon.experiment.config import ExperimentConfig
+from octodon.experiment.folder import RunFolder
+from octodon.metrics.evaluate import evaluate_split, predictions_frame, write_metrics
+from octodon.models.model import ModelConfig
+from octodon.records import MemberPredictions
+from octodon.report.history import history_figure
+from octodon.report.scatter import scatter_figure
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The stages of one run; each goes on from the networks and answers that it finds finished on disk."""
+
+    config: ExperimentConfig
+    examples: Examples
+    folder: RunFolder
+    workers: Workers
+    device: str
+    provenance: dict[str, Any]
+    progress: bool
+    say: Say
+
+    @property
+    def model(self) -> ModelConfig:
+        """What a member is."""
+        return ModelConfig(
+            backbone=self.config.model.backbone,
+            length=self.examples.length,
+            n_targets=len(self.examples.target_names),
+            head=self.config.ensemble.head,
+            options=self.config.model.options,
+        )
+
+    def ensemble(self) -> Ensemble:
+        """Train the ensemble, or take the one that this run trained before it was interrupted."""
+        path = self.folder.path / "ensemble"
+        # the history is written last: without it the finished members are gathered again, in no time
+        if (path / "history.parquet").is_file():
+            self.say(f"ensemble: kept from {path}")
+            loaded = load(path, backbone=self.config.model.backbone)
+            if not isinstance(loaded, Ensemble):
+                raise RunError(
+                    f"{path}: holds a {type(loaded).__name__}, expected an ensemble; use a new folder"
+                )
+            return loaded
+        self.say(f"ensemble: training {self.config.ensemble.members} members")
+        start = time.perf_counter()
+        trained = train_ensemble(
+            self.examples,
+            self.model,
+            self.config.ensemble,
+            seed=self.config.seed,
+            folder=self.folder.work / "ensemble",
+            workers=self.workers,
+            device=self.device,
+            progress=self.progress,
+        )
+        save(trained, path, self.provenance)
+        _write_parquet(history_frame("member", trained.members), path / "history.parquet")
+        self._report("ensemble", start, trained.members)
+        return trained
+
+    def students(self, teachers: Ensemble | MemberPredictions) -> list[Student]:
+        """Distil the students and save them, the best by validation loss as ``student/``."""
+        config = self.config.distill
+        self.say(
+            f"student: distilling {config.students}, with {config.copies} labelled copies of each sequence"
+        )
+        start = time.perf_counter()
+        students = distil_students(
+            self._asked_once(teachers),
+            self.examples,
+            self.model,
+            config,
+            seed=self.config.seed,
+            folder=self.folder.work / "students",
+            workers=self.workers,
+            device=self.device,
+            progress=self.progress,
+        )
+        fitted = [student.fitted for student in students]
+        save(students[_best(students)], self.folder.path / "student", self.provenance)
+        _write_parquet(history_frame("student", fitted), self.folder.path / "student" / "history.parquet")
+        if len(students) > 1:
+            for student in students:
+                target = self.folder.path / "students" / f"student_{student.fitted.index:03d}"
+                target.parent.mkdir(exist_ok=True)
+                save(student, target, self.provenance)
+        self._report("student", start, fitted)
+        return students
+
+    def evaluate(self, teachers: Ensemble | MemberPredictions, students: list[Student]) -> pd.DataFrame:
+        """Predict every split but the training one; write metrics, predictions and figures."""
+        start = time.perf_counter()
+        self.folder.results.mkdir(exist_ok=True)
+        self.folder.figures.mkdir(exist_ok=True)
+        source = self._asked_once(teachers)
+        splits = evaluated_splits(self.examples, source)
+        tables = [self._evaluate_split(split, source, students) for split in splits]
+        metrics = pd.concat(tables, ignore_index=True)
+        write_metrics(metrics, self.folder.results / "metrics.tsv")
+        history_figure(self._history(), self.folder.figures / "training.svg")
+        self.folder.event("evaluated", seconds=round(time.perf_counter() - start, 1))
+        return metrics
+
+    def _evaluate_split(
+        self, split: str, teachers: Teachers | MemberPredictions, students: list[Student]
+    ) -> pd.DataFrame:
+        rows = self.examples.subset(split)
+        ids = [str(name) for name in rows.ids]
+        members = member_predictions(teachers, rows, self.workers, self.device)
+        said = [student.predict(rows.codes, ids, device=self.device) for student in students]
+        best = said[_best(students)]
+        predictions = predictions_frame(best, rows.targets)
+        _write_parquet(predictions, self.folder.results / f"predictions_{split}.parquet")
+        if split == "test":
+            figure = self.folder.figures / "test.svg"
+            scatter_figure(best, rows.targets, members.combine(), figure, self.examples.units)
+        return evaluate_split(split=split, members=members, students=said, measured=rows.targets)
+
+    def _asked_once(self, teachers: Ensemble | MemberPredictions) -> Teachers | MemberPredictions:
+        source = as_teachers(teachers, self.examples.target_names)
+        if isinstance(source, MemberPredictions):
+            return source
+        return CachedTeachers(teachers=source, folder=self.folder.work / "answers")
+
+    def _history(self) -> pd.DataFrame:
+        paths = [self.folder.path / name / "history.parquet" for name in ("ensemble", "student")]
+        return pd.concat([pd.read_parquet(path) for path in paths if path.is_file()], ignore_index=True)
+
+    def _report(self, what: str, start: float, networks: Sequence[FittedNetwork]) -> None:
+        seconds = time.perf_counter() - start
+        restarted = [network.index for network in networks if network.attempt > 0]
+        if restarted:
+            self.say(f"{what}: networks {restarted} diverged and were trained again from their next seed")
+        self.folder.event(f"{what} finished", seconds=round(seconds, 1), restarted=restarted)
+        self.say(f"{what}: done in {seconds:.0f} s")
+
+
+def worker_count(config: ExperimentConfig, device: str) -> int:
+    """Return the worker processes of a run: none on a GPU; else those configured, never more than networks."""
+    if device != "cpu":
+        return 0
+    wanted = cpu_count() if config.run.processes is None else config.run.processes
+    return min(wanted, max(config.ensemble.members, config.distill.students))
+
+
+def evaluated_splits(examples: Examples, teachers: Teachers | MemberPredictions) -> list[str]:
+    """Return valid, test and the further splits; of the latter only those that a table of teachers covers."""
+    assert examples.splits is not None
+    others = [str(s) for s in pd.unique(examples.splits) if s not in ("train", "valid", "test")]
+    if isinstance(teachers, MemberPredictions):
+        known = set(teachers.ids)
+        others = [s for s in others if known.issuperset(map(str, examples.subset(s).ids))]
+    return ["valid", "test", *others]
+
+
+def history_frame(network: str, fitted: Sequence[FittedNetwork]) -> pd.DataFrame:
+    """Return the training history of networks: network, index, epoch, losses, learning rate, seconds."""
+    rows = [{"network": network, "index": f.index} | record for f in fitted for record in f.history]
+    return pd.DataFrame(rows)
+
+
+def _best(students: list[Student]) -> int:
+    losses = [min(record["valid_loss"] for record in student.fitted.history) for student in students]
+    return losses.index(min(losses))
+
+
+def _write_parquet(frame: pd.DataFrame, path: Path) -> None:
+    with atomic_file(path) as partial:
+        frame.to_parquet(partial, index=False)

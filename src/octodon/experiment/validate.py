@@ -1,0 +1,69 @@
+"""What can be known to fail is said before anything is trained."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from octodon.data.examples import Examples
+from octodon.distillation.cached import fingerprint
+from octodon.distillation.copies import altered_copy
+from octodon.distillation.distill import member_predictions
+from octodon.distillation.labels import LABELS, pick_recipes, require_ensemble
+from octodon.ensemble.ensemble import Ensemble
+from octodon.errors import ConfigError, DataError
+from octodon.experiment.config import ExperimentConfig
+from octodon.models.heads import heads
+from octodon.models.model import ModelConfig, build_model
+from octodon.records import MemberPredictions
+
+
+def validate(
+    config: ExperimentConfig, examples: Examples, teachers: Ensemble | MemberPredictions | None
+) -> None:
+    """Refuse a configuration that cannot end well with these data.
+
+    Raises
+    ------
+    ConfigError
+        Unknown backbone, option, head or alteration; a head whose labels do not exist; one member.
+    DataError
+        Fewer than two training rows, or a table of teachers that lacks a row.
+    """
+    if teachers is None and config.ensemble.members < 2:
+        raise ConfigError(
+            f"ensemble.members: {config.ensemble.members}; a student needs at least two members: one gives no epistemic std"
+        )
+    for where, head, known in (
+        ("ensemble.head", config.ensemble.head, {"activity"}),
+        ("distill.head", config.distill.head, set(LABELS)),
+    ):
+        needs = set(heads[head].needs)
+        if not needs <= known:
+            raise ConfigError(
+                f"{where}: {head!r} learns {', '.join(sorted(needs))}; there is only {', '.join(sorted(known))}"
+            )
+        build_model(
+            ModelConfig(
+                backbone=config.model.backbone,
+                length=examples.length,
+                n_targets=len(examples.target_names),
+                head=head,
+                options=config.model.options,
+            ),
+            seed=0,
+        )
+    for recipe in pick_recipes(config.distill.copies, config.distill.recipes):
+        altered_copy(examples.codes[:2], recipe, seed=0)
+    if len(examples.subset("train")) < 2:
+        raise DataError("train: one training row; batch normalisation needs at least two")
+    if isinstance(teachers, MemberPredictions):
+        require_ensemble(teachers)
+        for split in ("train", "valid", "test"):
+            member_predictions(teachers, examples.subset(split))
+
+
+def identify(teachers: Ensemble | MemberPredictions) -> str:
+    """Return the SHA-256 of what the teachers are: their weights, or their predictions."""
+    if isinstance(teachers, Ensemble):
+        return fingerprint([w.numpy() for m in teachers.members for _, w in sorted(m.weights.items())])
+    return fingerprint([teachers.mean, np.array("\n".join(map(str, teachers.ids)))])
