@@ -46,11 +46,11 @@ class CachedTeachers:
         if not path.is_file():
             said = self.teachers.predict_members(sequences, workers=workers, device=device)
             self.folder.mkdir(parents=True, exist_ok=True)
-            arrays = {"mean": said.mean} | (
-                {} if said.aleatoric_std is None else {"aleatoric": said.aleatoric_std}
-            )
             with atomic_file(path) as partial:
-                np.savez(partial, **arrays)
+                if said.aleatoric_std is None:
+                    np.savez(partial, mean=said.mean)
+                else:
+                    np.savez(partial, mean=said.mean, aleatoric=said.aleatoric_std)
         with np.load(path) as stored:
             return MemberPredictions(
                 ids=name_rows(ids, len(sequences)),

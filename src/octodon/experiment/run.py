@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -111,7 +112,7 @@ def _run(
             return RunResult(folder=folder.path, metrics=metrics, seconds=0.0, backbone=config.model.backbone)
         examples = prepare(config)
         validate(config, examples, teachers)
-        report = describe(examples) | {"teachers": identity}
+        report: dict[str, Any] = describe(examples) | {"teachers": identity}
         folder.begin(dump(config), report)
         folder.event("start", device=device)
         sizes = ", ".join(f"{name} {n:,}" for name, n in report["splits"].items())
