@@ -56,7 +56,7 @@ def test_a_disk_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for write in (lambda p: write_text(p, "x"), lambda p: atomic_folder(p).__enter__()):
         with pytest.raises(
-            RunError, match=r"cannot write .*result: .*; check space and permissions"
+            RunError, match=r"cannot write .*result: .*; check folder, space and permissions"
         ) as caught:
             write(tmp_path / "file" / "result")
         assert "\n" not in str(caught.value)

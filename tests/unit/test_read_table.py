@@ -259,8 +259,9 @@ def test_repeated_ids_are_numbered_and_counted_on_request(tmp_path: Path):
 
 
 def test_rows_with_another_number_of_fields_are_refused(tmp_path: Path):
+    # pyarrow knows the row only when one thread happens to parse the block
     with pytest.raises(
-        DataError, match=r"cannot be read as a table: CSV parse error: Row #3: Expected 2 columns, got 1"
+        DataError, match=r"cannot be read as a table: CSV parse error: (Row #3: )?Expected 2 columns, got 1"
     ):
         read_table(write(tmp_path / "x.tsv", [("ACGT", "1"), ("ACG",)], ("sequence", "y")))
 

@@ -86,4 +86,9 @@ def test_a_gpu_that_is_asked_for_must_be_there(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(RunError, match=r"'cuda:1' asked for, but .* sees no GPU"):
         pick_device("cuda:1")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(RunError, match=r"'cuda:2' asked for, but there are 2 GPUs"):
+        pick_device("cuda:2")
+    with pytest.raises(ConfigError, match="'gpu'; expected auto, cpu, cuda or cuda:N"):
+        pick_device("gpu")
     assert (pick_device("auto"), pick_device("cuda:1")) == ("cuda", "cuda:1")
