@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from octodon.ensemble.workers import Workers, pick_device, threads
-from octodon.errors import DataError, RunError
+from octodon.errors import ConfigError, DataError, RunError
 
 
 @pytest.mark.parametrize("processes", [0, 2])
