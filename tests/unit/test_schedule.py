@@ -122,3 +122,15 @@ def test_cosine_warms_up_linearly_falls_to_zero_and_never_stops_early() -> None:
 def test_cosine_of_a_very_short_training_is_positive_and_at_most_the_peak(steps: int) -> None:
     schedule = Schedule(TrainingConfig(schedule="cosine", learning_rate=1.0))
     assert all(0 < schedule.step_rate(step, steps) <= 1 for step in range(steps))
+
+
+def test_patience_lasts_a_number_of_steps_where_epochs_are_short() -> None:
+    config = TrainingConfig(stop_patience=10, decay_patience=5, patience_steps=200)
+    short, long = Schedule(config, steps_per_epoch=8), Schedule(config, steps_per_epoch=58)
+    assert (short.stop_patience, short.decay_patience) == (25, 13)  # 200 / 8, 100 / 8 rounded up
+    assert (long.stop_patience, long.decay_patience) == (10, 5)
+    short.update(0, 1.0)
+    for epoch in range(1, 26):
+        assert not short.should_stop
+        short.update(epoch, 2.0)
+    assert short.should_stop

@@ -20,7 +20,7 @@ from octodon.settings import Config, checked
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "paper": {
-        "ensemble": {"head": "mean", "training": {"norm_momentum": "backbone"}},
+        "ensemble": {"head": "mean", "training": {"norm_momentum": "backbone", "patience_steps": 0}},
         "distill": {
             "head": "distilled_linear",
             "copies": 0,
@@ -29,6 +29,7 @@ PRESETS: dict[str, dict[str, Any]] = {
                 "epochs": 100,
                 "decay_factor": 0.2,
                 "norm_momentum": "backbone",
+                "patience_steps": 0,
             },
         },
     },

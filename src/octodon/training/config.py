@@ -27,6 +27,12 @@ class TrainingConfig(Config):
     decay_patience: int = Field(
         default=5, ge=1, description="plateau: epochs without improvement before a decay"
     )
+    patience_steps: int = Field(
+        default=200,
+        ge=0,
+        description="plateau: patience to stop lasts at least this many steps, to decay half as many; a table of 1,000 "
+        "sequences has 8 steps an epoch, and ten epochs say nothing yet. 0: as published, epochs alone",
+    )
     decay_factor: float = Field(default=0.1, gt=0, lt=1, description="plateau: factor of a decay")
     min_learning_rate: float = Field(default=1e-7, ge=0, description="plateau: floor of the learning rate")
     norm_momentum: float | Literal["backbone"] = Field(

@@ -91,7 +91,7 @@ def fit(
     model.head.fit_scale(train.labels)
     _set_norm_momentum(model, config.norm_momentum)
     optimiser = _optimiser(model, config)
-    schedule = Schedule(config)
+    schedule = Schedule(config, steps_per_epoch=len(batch_slices(len(train), config.batch_size)))
     history: list[EpochRecord] = []
     best: dict[str, Tensor] = {}
     for epoch in range(config.epochs):

@@ -16,10 +16,12 @@ _WARM_UP_FRACTION = 0.05
 class Schedule:
     """What the validation loss has been so far, and what follows from it.
 
-    Keras acts when the count of epochs without improvement REACHES the patience (PyTorch: exceeds it).
+    Keras acts when the count of epochs without improvement REACHES the patience (PyTorch: exceeds it). Where an epoch
+    is a few steps (``steps_per_epoch``), both patiences are stretched to last ``patience_steps`` and half of them.
     """
 
     config: TrainingConfig
+    steps_per_epoch: int | None = None
     learning_rate: float = field(init=False)
     best_loss: float = math.inf
     best_epoch: int = -1
@@ -44,7 +46,20 @@ class Schedule:
     @property
     def should_stop(self) -> bool:
         """Whether early stopping ends the training here; a cosine schedule always runs to its end."""
-        return self.config.schedule == "plateau" and self.epochs_without_best >= self.config.stop_patience
+        return self.config.schedule == "plateau" and self.epochs_without_best >= self.stop_patience
+
+    @property
+    def stop_patience(self) -> int:
+        """Epochs without improvement before stopping."""
+        return max(self.config.stop_patience, self._epochs(self.config.patience_steps))
+
+    @property
+    def decay_patience(self) -> int:
+        """Epochs without improvement before the learning rate decays."""
+        return max(self.config.decay_patience, self._epochs(self.config.patience_steps / 2))
+
+    def _epochs(self, steps: float) -> int:
+        return 0 if self.steps_per_epoch is None else math.ceil(steps / self.steps_per_epoch)
 
     def step_rate(self, step: int, steps: int) -> float:
         """Return the learning rate of step ``step`` (from 0) of ``steps`` in the whole training."""
@@ -62,10 +77,7 @@ class Schedule:
             return
         self.plateau_wait += 1
         # A rate that starts below the floor stays there: the floor never raises it.
-        if (
-            self.plateau_wait >= self.config.decay_patience
-            and self.learning_rate > self.config.min_learning_rate
-        ):
+        if self.plateau_wait >= self.decay_patience and self.learning_rate > self.config.min_learning_rate:
             self.learning_rate = max(
                 self.learning_rate * self.config.decay_factor, self.config.min_learning_rate
             )
