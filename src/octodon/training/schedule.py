@@ -56,9 +56,9 @@ class Schedule:
     @property
     def decay_patience(self) -> int:
         """Epochs without improvement before the learning rate decays."""
-        return max(self.config.decay_patience, self._epochs(self.config.patience_steps / 2))
+        return max(self.config.decay_patience, self._epochs(self.config.patience_steps // 2))
 
-    def _epochs(self, steps: float) -> int:
+    def _epochs(self, steps: int) -> int:
         return 0 if self.steps_per_epoch is None else math.ceil(steps / self.steps_per_epoch)
 
     def step_rate(self, step: int, steps: int) -> float:
