@@ -60,7 +60,9 @@ def test_the_best_epoch_is_kept_by_copy_when_validation_gets_worse_later() -> No
 def test_early_stopping_ends_the_training() -> None:
     train = _data()
     valid = LabelledCodes(codes=train.codes, labels={"activity": -3 * train.labels["activity"]})
-    config = TrainingConfig(epochs=50, batch_size=16, learning_rate=0.05, stop_patience=3, decay_patience=2)
+    config = TrainingConfig(
+        epochs=50, batch_size=16, learning_rate=0.05, stop_patience=3, decay_patience=2, patience_steps=0
+    )
     history = fit(_model(), train, valid, config, seed=0)
     best = max(record.epoch for record in history if record.is_best)
     assert len(history) == best + 1 + 3
