@@ -15,7 +15,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def demo(out: OutFolder = Path("demo-run"), quiet: Quiet = False) -> None:
-    """Run the whole pipeline on a simulated MPRA, with no download, in about two minutes on two cores."""
+    """Run the whole pipeline on a simulated MPRA, with no download, in under three minutes on two cores."""
     from octodon.cli.output import print_files, print_summary, resumable, say
     from octodon.experiment.simulated import run_demo
 
