@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -11,6 +11,10 @@ from octodon.errors import ConfigError
 from octodon.registry import suggest
 
 Section = TypeVar("Section", bound=BaseModel)
+
+Preset = Literal["default", "paper"]
+"""Names of coherent sets of choices; what one changes stands beside the section that it changes."""
+PRESET_NAMES: tuple[str, ...] = get_args(Preset)
 
 
 class Config(BaseModel):
@@ -31,6 +35,24 @@ def checked(model: type[Section], values: Mapping[str, Any], where: str) -> Sect
         return model.model_validate(dict(values))
     except ValidationError as error:
         raise ConfigError(f"{where}: {first_problem(error, model)}") from None
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``base`` with the values of ``over``, section by section."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = (
+            merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+        )
+    return merged
+
+
+def preset_of(name: object, presets: Mapping[str, dict[str, Any]], where: str) -> dict[str, Any]:
+    """Return what a preset changes; an unknown one is a ConfigError with a suggestion."""
+    if not isinstance(name, str) or name not in presets:
+        raise ConfigError(f"{where}: preset: no {name!r}; {suggest(str(name), list(presets))}")
+    return presets[name]
 
 
 def first_problem(error: ValidationError, model: type[BaseModel]) -> str:

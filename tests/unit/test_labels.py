@@ -9,10 +9,11 @@ import pytest
 from tiny import MODEL, TARGETS, TinyBackbone, ensemble, examples, same_weights, train_tiny
 
 from octodon.data.examples import Examples
-from octodon.distillation.distill import DistillConfig, StudentTraining, distil_students, distill
+from octodon.distillation.config import DistillConfig, StudentTraining
+from octodon.distillation.distill import distil_students, distill
 from octodon.distillation.labels import train_labels, valid_labels
 from octodon.ensemble import network
-from octodon.ensemble.workers import Workers
+from octodon.ensemble.execution import Execution
 from octodon.errors import DataError
 from octodon.records import MemberPredictions, Prediction
 
@@ -31,9 +32,7 @@ class KnownTeachers:
     n_members: int = N_MEMBERS
     asked: list[int] = field(default_factory=list)
 
-    def predict_members(
-        self, sequences: Any, ids: Any = None, workers: Any = None, device: str = "cpu"
-    ) -> MemberPredictions:
+    def predict_members(self, sequences: Any, ids: Any = None, execution: Any = None) -> MemberPredictions:
         self.asked.append(len(sequences))
         names = np.array([str(i) for i in range(len(sequences))] if ids is None else ids, dtype=object)
         mean = _said(sequences)[: self.n_members]
@@ -43,10 +42,9 @@ class KnownTeachers:
 def _distil(teachers: Any, data: Examples, folder: Path, copies: int = 2, seed: int = 0) -> None:
     recipes = (({"name": "reverse_complement"},), ({"name": "mutate", "fraction": 0.3},))
     config = DistillConfig(copies=copies, recipes=recipes, training=StudentTraining(epochs=1))
-    with Workers(0) as workers:
-        distil_students(
-            teachers, data, MODEL, config, seed=seed, folder=folder, workers=workers, progress=False
-        )
+    distil_students(
+        teachers, data, MODEL, config, seed=seed, folder=folder, execution=Execution(progress=False)
+    )
 
 
 @pytest.fixture

@@ -13,9 +13,11 @@ from tiny import LENGTH, MODEL, TRAINING, TinyBackbone, ensemble, examples, same
 
 from octodon.ensemble import network
 from octodon.ensemble.arrays import SharedArrays
+from octodon.ensemble.config import EnsembleConfig
 from octodon.ensemble.ensemble import Ensemble
+from octodon.ensemble.execution import Execution
 from octodon.ensemble.network import NetworkJob, fit_network, network_seed, read_fitted, read_history
-from octodon.ensemble.train import EnsembleConfig, activity_arrays, train_ensemble
+from octodon.ensemble.train import activity_arrays, train_ensemble
 from octodon.ensemble.workers import Workers
 from octodon.errors import RunError
 from octodon.models.backbones import backbones
@@ -27,9 +29,8 @@ def _train(
     folder: Path, workers: Workers, members: int = 4, seed: int = 0, model: ModelConfig = MODEL
 ) -> Ensemble:
     config = EnsembleConfig(members=members, training=TRAINING)
-    return train_ensemble(
-        examples(), model, config, seed=seed, folder=folder, workers=workers, progress=False
-    )
+    execution = Execution(workers=workers, progress=False)
+    return train_ensemble(examples(), model, config, seed=seed, folder=folder, execution=execution)
 
 
 def _job(folder: Path, index: int = 0, model: ModelConfig = MODEL) -> NetworkJob:
@@ -93,7 +94,7 @@ def test_processes_give_what_one_process_gives_bit_for_bit(tmp_path: Path) -> No
     with Workers(2) as workers:
         many = _train(tmp_path / "many", workers, members=2, model=model)
         codes = examples().codes
-        spread = many.predict_members(codes, workers=workers)
+        spread = many.predict_members(codes, execution=Execution(workers=workers))
     with Workers(0) as workers:
         one = _train(tmp_path / "one", workers, members=2, model=model)
     for a, b in zip(many.members, one.members, strict=True):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from octodon.distillation.distill import as_teachers, distill, member_predictions
 from octodon.distillation.teachers import ModuleTeachers, align, read_member_predictions
+from octodon.ensemble.execution import Execution
 from octodon.errors import ConfigError, DataError
 from octodon.models.model import Model
 from octodon.records import MemberPredictions
@@ -53,7 +54,9 @@ def test_a_module_computes_on_its_own_device() -> None:
     codes = examples().codes
     modules = [Elsewhere(ensemble().network(i)).to(device) for i, device in enumerate(("cpu", "meta"))]
     for device in ("cpu", "meta"):
-        said = ModuleTeachers(modules=modules, target_names=TARGETS).predict_members(codes, device=device)
+        said = ModuleTeachers(modules=modules, target_names=TARGETS).predict_members(
+            codes, execution=Execution(device=device)
+        )
         assert said.mean.shape == (2, len(codes), 2)
         assert [next(m.parameters()).device.type for m in modules] == ["cpu", "meta"]  # none is moved
 

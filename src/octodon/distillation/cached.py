@@ -15,7 +15,7 @@ from numpy import ndarray
 from octodon.atomic import atomic_file
 from octodon.distillation.teachers import Teachers
 from octodon.ensemble.ensemble import name_rows
-from octodon.ensemble.workers import Workers
+from octodon.ensemble.execution import Execution
 from octodon.records import MemberPredictions
 
 
@@ -38,13 +38,12 @@ class CachedTeachers:
         self,
         sequences: UInt8[ndarray, "n l"],
         ids: Sequence[str] | None = None,
-        workers: Workers | None = None,
-        device: str = "cpu",
+        execution: Execution | None = None,
     ) -> MemberPredictions:
         """Return what every member predicts for the sequences."""
         path = self.folder / f"{_key(sequences)}.npz"
         if not path.is_file():
-            said = self.teachers.predict_members(sequences, workers=workers, device=device)
+            said = self.teachers.predict_members(sequences, execution=execution)
             self.folder.mkdir(parents=True, exist_ok=True)
             with atomic_file(path) as partial:
                 if said.aleatoric_std is None:

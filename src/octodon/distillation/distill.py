@@ -6,13 +6,12 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field
 from torch import nn
 
 from octodon.data.examples import Examples
-from octodon.distillation.copies import DEFAULT_RECIPES
+from octodon.distillation.config import DISTILL_PRESETS, DistillConfig, StudentTraining
 from octodon.distillation.labels import (
     pick_recipes,
     require_ensemble,
@@ -24,37 +23,14 @@ from octodon.distillation.student import Student
 from octodon.distillation.teachers import ModuleTeachers, Teachers, align
 from octodon.ensemble.arrays import SharedArrays
 from octodon.ensemble.ensemble import Ensemble
+from octodon.ensemble.execution import Execution, executing
 from octodon.ensemble.network import NetworkJob
 from octodon.ensemble.train import train_networks
-from octodon.ensemble.workers import Workers, cpu_count, pick_device, threads
+from octodon.ensemble.workers import cpu_count, threads
 from octodon.errors import ConfigError
 from octodon.models.model import ModelConfig
 from octodon.records import MemberPredictions
-from octodon.settings import Config, checked
-from octodon.training.config import TrainingConfig
-
-
-class StudentTraining(TrainingConfig):
-    """As for members, but function matching: many labelled inputs and a schedule that runs to its end (Beyer et al. 2022)."""
-
-    epochs: int = Field(default=10, ge=1, description="epochs")
-    schedule: Literal["plateau", "cosine"] = Field(default="cosine", description="as for members")
-
-
-class DistillConfig(Config):
-    """How students are made."""
-
-    students: int = Field(default=1, ge=1, description="students; more than one gives error bars")
-    head: str = Field(default="distilled", description="see octodon list heads")
-    copies: int = Field(
-        default=8, ge=0, description="altered copies of each training sequence that the members label"
-    )
-    recipes: tuple[tuple[dict[str, Any], ...], ...] = Field(
-        default=DEFAULT_RECIPES,
-        min_length=1,
-        description="how copies are altered; copy k takes recipe k, cycling",
-    )
-    training: StudentTraining = StudentTraining()
+from octodon.settings import checked, merge, preset_of
 
 
 def distil_students(
@@ -65,9 +41,7 @@ def distil_students(
     *,
     seed: int,
     folder: Path,
-    workers: Workers,
-    device: str = "cpu",
-    progress: bool = True,
+    execution: Execution,
 ) -> list[Student]:
     """Return the fitted students; each is written to ``folder`` as it finishes.
 
@@ -84,7 +58,7 @@ def distil_students(
     """
     arrays = SharedArrays(folder / "arrays")
     if not (folder / "arrays" / "complete").is_file():
-        _write_labels(teachers, examples, config, arrays.folder, seed=seed, workers=workers, device=device)
+        _write_labels(teachers, examples, config, arrays.folder, seed=seed, execution=execution)
         (folder / "arrays" / "complete").touch()
     jobs = [
         NetworkJob(
@@ -95,13 +69,13 @@ def distil_students(
             seed=seed,
             arrays=arrays,
             folder=folder / f"student_{index:03d}",
-            device=device,
+            device=execution.device,
             # not from the number of processes, so that where it is computed does not change the last bits
             threads=max(1, cpu_count() // config.students),
         )
         for index in range(config.students)
     ]
-    fitted = train_networks(jobs, workers, progress)
+    fitted = train_networks(jobs, execution)
     return [
         Student(model=jobs[0].model, target_names=examples.target_names, units=examples.units, fitted=network)
         for network in fitted
@@ -115,13 +89,11 @@ def _write_labels(
     folder: Path,
     *,
     seed: int,
-    workers: Workers,
-    device: str,
+    execution: Execution,
 ) -> None:
     train, valid = examples.subset("train"), examples.subset("valid")
     said = {
-        name: member_predictions(teachers, rows, workers, device)
-        for name, rows in (("t", train), ("v", valid))
+        name: member_predictions(teachers, rows, execution) for name, rows in (("t", train), ("v", valid))
     }
     require_ensemble(said["t"])
     labels = valid_labels(said["v"].combine(), valid.targets)
@@ -136,24 +108,20 @@ def _write_labels(
         None if isinstance(teachers, MemberPredictions) else teachers,
         pick_recipes(config.copies, config.recipes),
         seed=seed,
-        workers=workers,
-        device=device,
+        execution=execution,
     )
 
 
 def member_predictions(
     teachers: Teachers | MemberPredictions,
     rows: Examples,
-    workers: Workers | None = None,
-    device: str = "cpu",
+    execution: Execution | None = None,
 ) -> MemberPredictions:
     """Return what the members say about the rows: computed by networks, or looked up by id in a table."""
     if isinstance(teachers, MemberPredictions):
         return align(teachers, [str(name) for name in rows.ids])
     with threads(1):  # as in the worker processes
-        return teachers.predict_members(
-            rows.codes, [str(name) for name in rows.ids], workers=workers, device=device
-        )
+        return teachers.predict_members(rows.codes, [str(name) for name in rows.ids], execution)
 
 
 def distill(
@@ -162,14 +130,16 @@ def distill(
     *,
     students: int = 1,
     seed: int = 0,
+    preset: str = "default",
     copies: int | None = None,
     backbone: str | type | None = None,
     options: Mapping[str, Any] | None = None,
-    head: str = "distilled",
+    head: str | None = None,
     training: StudentTraining | Mapping[str, Any] | None = None,
     processes: int | None = None,
     device: str = "auto",
     progress: bool = True,
+    executor: str = "local",
 ) -> Student | list[Student]:
     """Distil teachers into a student (or several, as a list, when ``students`` > 1).
 
@@ -179,8 +149,10 @@ def distill(
         Modules map one-hot ``(n, 4, l)`` (A C G T) to ``(n, t)``. Member predictions are joined to the data by id.
     data : Examples
         With the splits "train" and "valid"; its training sequences (and altered copies) are what the student learns on.
+    preset : {"default", "paper"}
+        What is not given below: the package's own choices, or the published ones. The same as ``preset`` in a TOML file.
     copies : int, optional
-        Altered copies per training sequence labelled by the teachers; default 8, or 0 where teachers are a table.
+        Altered copies per training sequence labelled by the teachers; default 8 (paper: 0), or 0 where teachers are a table.
     backbone : str or type, optional
         Default: that of the ensemble; "deepstarr" for other teachers.
 
@@ -200,16 +172,16 @@ def distill(
         n_targets=len(data.target_names),
         options=dict(options if options is not None else (base.options if base and backbone is None else {})),
     )
-    if copies is None:
-        copies = 0 if isinstance(teachers, MemberPredictions) else 8
-    if not isinstance(training, StudentTraining):
-        training = checked(StudentTraining, training or {}, "distill: training")
-    settings = {"students": students, "head": head, "copies": copies, "training": training}
-    config = checked(DistillConfig, settings, "distill")
-    device = pick_device(device)
+    if copies is None and isinstance(teachers, MemberPredictions):
+        copies = 0
+    if training is not None and not isinstance(training, StudentTraining):
+        training = dict(training)
+    given = {"students": students, "head": head, "copies": copies, "training": training}
+    given = {name: value for name, value in given.items() if value is not None}
+    config = checked(DistillConfig, merge(preset_of(preset, DISTILL_PRESETS, "distill"), given), "distill")
     with (
         tempfile.TemporaryDirectory(prefix="octodon-") as folder,
-        Workers(processes if device == "cpu" else 0) as workers,
+        executing(executor=executor, processes=processes, device=device, progress=progress) as execution,
     ):
         fitted = distil_students(
             as_teachers(teachers, data.target_names),
@@ -218,9 +190,7 @@ def distill(
             config,
             seed=seed,
             folder=Path(folder),
-            workers=workers,
-            device=device,
-            progress=progress,
+            execution=execution,
         )
     return fitted[0] if students == 1 else fitted
 

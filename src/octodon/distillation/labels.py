@@ -11,7 +11,8 @@ from numpy import ndarray
 from octodon.data.examples import Examples
 from octodon.distillation.copies import DEFAULT_RECIPES, Recipe, altered_copy, copy_seed
 from octodon.distillation.teachers import Teachers
-from octodon.ensemble.workers import Workers, threads
+from octodon.ensemble.execution import Execution
+from octodon.ensemble.workers import threads
 from octodon.errors import DataError, RunError
 from octodon.records import MemberPredictions, Prediction
 
@@ -40,8 +41,7 @@ def write_labelled_copies(
     recipes: tuple[Recipe, ...],
     *,
     seed: int,
-    workers: Workers | None,
-    device: str = "cpu",
+    execution: Execution | None,
 ) -> None:
     """Write training codes followed by labelled altered copies as ``train.*.npy``, copy by copy.
 
@@ -74,7 +74,7 @@ def write_labelled_copies(
         piece = slice(n * (number + 1), n * (number + 2))
         codes = altered_copy(train.codes, recipe, copy_seed(seed, number))
         with threads(1):  # as in the worker processes
-            said = teachers.predict_members(codes, workers=workers, device=device).combine()
+            said = teachers.predict_members(codes, execution=execution).combine()
         targets["train.codes"][piece] = codes
         for name, values in train_labels(said).items():
             targets[f"train.label.{name}"][piece] = values

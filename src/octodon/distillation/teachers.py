@@ -15,7 +15,8 @@ from numpy import ndarray
 from torch import nn
 
 from octodon.ensemble.ensemble import name_rows
-from octodon.ensemble.workers import Workers, pick_device
+from octodon.ensemble.execution import Execution
+from octodon.ensemble.workers import pick_device
 from octodon.errors import DataError
 from octodon.models.inference import BATCH_SIZE, evaluating
 from octodon.records import MemberPredictions
@@ -38,8 +39,7 @@ class Teachers(Protocol):
         self,
         sequences: Any,
         ids: Sequence[str] | None = None,
-        workers: Workers | None = None,
-        device: str = "auto",
+        execution: Execution | None = None,
     ) -> MemberPredictions:
         """Return what every member predicts for the sequences."""
         ...
@@ -56,23 +56,23 @@ class ModuleTeachers:
         self,
         sequences: UInt8[ndarray, "n l"],
         ids: Sequence[str] | None = None,
-        workers: Workers | None = None,
-        device: str = "auto",
+        execution: Execution | None = None,
     ) -> MemberPredictions:
         """Return what every module predicts, in evaluation mode; the modules come back as found.
 
-        Each computes on the device where it lies; ``device`` is for those without a parameter.
+        Each computes in this process, on the device where it lies; that of ``execution`` (default: a GPU where there is
+        one) is for those without a parameter.
 
         Raises
         ------
         DataError
             For a module that is listed twice, an output that is not (n, t), or another number of ids.
         """
-        del workers
         if len({id(module) for module in self.modules}) < len(self.modules):
             raise DataError(
                 "teachers: a module is listed twice; counted twice, it makes the ensemble look too sure"
             )
+        device = "auto" if execution is None else execution.device
         mean = np.stack([self._one(module, sequences, device) for module in self.modules])
         return MemberPredictions(
             ids=name_rows(ids, len(sequences)), target_names=self.target_names, mean=mean

@@ -15,8 +15,9 @@ from jaxtyping import UInt8
 from numpy import ndarray
 
 from octodon.ensemble.arrays import SharedArrays
+from octodon.ensemble.execution import Execution, Runner
 from octodon.ensemble.network import FittedNetwork
-from octodon.ensemble.workers import Workers, pick_device, threads
+from octodon.ensemble.workers import pick_device, threads
 from octodon.errors import BundleError, DataError
 from octodon.models.inference import BATCH_SIZE, read_in_batches
 from octodon.models.model import Model, ModelConfig, build_model
@@ -62,8 +63,7 @@ class Ensemble:
         self,
         sequences: Any,
         ids: Sequence[str] | None = None,
-        workers: Workers | None = None,
-        device: str = "auto",
+        execution: Execution | None = None,
     ) -> MemberPredictions:
         """Return what every member predicts.
 
@@ -72,10 +72,9 @@ class Ensemble:
         sequences : list of str or (n, l) uint8 codes
         ids : sequence of str, optional
             Default "1", "2", ...
-        workers : Workers, optional
-            Processes among which the members are shared, on the CPU; by default this process computes.
-        device : str
-            Where this process computes: "auto" (a GPU where there is one), "cpu" or "cuda".
+        execution : Execution, optional
+            Its workers share the members; where it has none, this process computes on its device. Default: this process,
+            on a GPU where there is one.
 
         Raises
         ------
@@ -87,10 +86,11 @@ class Ensemble:
             When a GPU is asked for that is not there, or a worker process dies.
         """
         codes = check_length(as_codes(sequences), self.model.length)
-        if workers is not None and workers.processes > 0:
-            outputs = self._predict_in_processes(codes, workers)
+        execution = execution or Execution(device="auto")
+        if execution.workers.processes > 0:
+            outputs = self._predict_in_processes(codes, execution.workers)
         else:
-            device = pick_device(device)
+            device = pick_device(execution.device)
             outputs = [read_in_batches(network.to(device), codes) for network in self._networks]
         return MemberPredictions(
             ids=name_rows(ids, len(codes)),
@@ -109,9 +109,9 @@ class Ensemble:
         DataError, BundleError, RunError
             As ``predict_members``.
         """
-        return self.predict_members(sequences, ids, device=device).combine()
+        return self.predict_members(sequences, ids, Execution(device=device)).combine()
 
-    def _predict_in_processes(self, codes: UInt8[ndarray, "n l"], workers: Workers) -> list[dict[str, Any]]:
+    def _predict_in_processes(self, codes: UInt8[ndarray, "n l"], workers: Runner) -> list[dict[str, Any]]:
         with tempfile.TemporaryDirectory(prefix="octodon-") as folder:
             arrays = SharedArrays.write(Path(folder), {"codes": codes})
             jobs = [_PredictJob(model=self.model, weights=m.weights, arrays=arrays) for m in self.members]

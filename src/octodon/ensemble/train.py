@@ -4,37 +4,28 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-
-from pydantic import Field
 
 from octodon.data.examples import Examples
 from octodon.data.splits import refuse_leaks
 from octodon.ensemble.arrays import SharedArrays
+from octodon.ensemble.config import ENSEMBLE_PRESETS, EnsembleConfig
 from octodon.ensemble.ensemble import Ensemble
+from octodon.ensemble.execution import Execution, executing
 from octodon.ensemble.network import FittedNetwork, NetworkJob, fit_network, read_fitted
 from octodon.ensemble.progress import TrainingProgress
-from octodon.ensemble.workers import Workers, pick_device
 from octodon.errors import ConfigError, DataError
 from octodon.models.heads import heads
 from octodon.models.model import ModelConfig
-from octodon.settings import Config, checked
+from octodon.settings import checked, merge, preset_of
 from octodon.training.config import TrainingConfig
 
 logger = logging.getLogger(__name__)
 
 
-class EnsembleConfig(Config):
-    """How many members, and how each is fitted."""
-
-    members: int = Field(default=10, ge=1, description="networks in the ensemble; one gives no epistemic std")
-    head: str = Field(default="standardised_mean", description="see octodon list heads")
-    training: TrainingConfig = TrainingConfig()
-
-
-def train_networks(jobs: list[NetworkJob], workers: Workers, progress: bool = True) -> list[FittedNetwork]:
+def train_networks(jobs: list[NetworkJob], execution: Execution) -> list[FittedNetwork]:
     """Fit every job's network, showing progress; networks finished before are kept.
 
     A network whose loss diverged and that was trained again from its next seed is reported in the log.
@@ -45,13 +36,18 @@ def train_networks(jobs: list[NetworkJob], workers: Workers, progress: bool = Tr
         When a network diverges from every seed, or a worker process dies.
     """
     open_jobs = [job for job in jobs if not (job.folder / "done.json").is_file()]
-    with TrainingProgress(jobs, enabled=progress) as display:
-        workers.run(fit_network, open_jobs, on_tick=display.tick)
+    with TrainingProgress(jobs, enabled=execution.progress) as display:
+        _fit(open_jobs, execution, display.tick)
     fitted = [read_fitted(job.folder, job.index) for job in jobs]
     for job, network in zip(jobs, fitted, strict=True):
         if network.attempt:
             logger.warning("%s %d: the loss diverged; trained again from its next seed", job.role, job.index)
     return fitted
+
+
+def _fit(jobs: list[NetworkJob], execution: Execution, on_tick: Callable[[], None]) -> None:
+    """Fit jobs one by one, each wherever a worker is free."""
+    execution.workers.run(fit_network, jobs, on_tick=on_tick)
 
 
 def train_ensemble(
@@ -61,9 +57,7 @@ def train_ensemble(
     *,
     seed: int,
     folder: Path,
-    workers: Workers,
-    device: str = "cpu",
-    progress: bool = True,
+    execution: Execution,
 ) -> Ensemble:
     """Return the fitted ensemble; members are written to ``folder`` one by one as they finish.
 
@@ -96,11 +90,11 @@ def train_ensemble(
             seed=seed,
             arrays=arrays,
             folder=folder / f"member_{index:03d}",
-            device=device,
+            device=execution.device,
         )
         for index in range(config.members)
     ]
-    members = train_networks(jobs, workers, progress)
+    members = train_networks(jobs, execution)
     return Ensemble(
         model=model, target_names=examples.target_names, units=examples.units, members=tuple(members)
     )
@@ -117,13 +111,15 @@ def train(
     members: int = 10,
     seed: int = 0,
     *,
+    preset: str = "default",
     options: Mapping[str, Any] | None = None,
     training: TrainingConfig | Mapping[str, Any] | None = None,
-    head: str = "standardised_mean",
+    head: str | None = None,
     on_leak: str = "refuse",
     processes: int | None = None,
     device: str = "auto",
     progress: bool = True,
+    executor: str = "local",
 ) -> Ensemble:
     """Train an ensemble on examples that have a split.
 
@@ -137,6 +133,8 @@ def train(
         Networks to train.
     seed : int
         Member k is a pure function of (seed, k, settings, data).
+    preset : {"default", "paper"}
+        What is not given below: the package's own choices, or the published ones. The same as ``preset`` in a TOML file.
     options : mapping, optional
         Keyword arguments of the backbone.
     training : TrainingConfig or mapping, optional
@@ -147,6 +145,10 @@ def train(
         Worker processes on a CPU; default one per core, 0 = in this process.
     device : str
         "auto", "cpu" or "cuda".
+    progress : bool
+        Show live progress on standard error.
+    executor : str
+        "local": processes of this machine.
 
     Returns
     -------
@@ -158,20 +160,21 @@ def train(
         One line each: what, where, what to do.
     """
     data = refuse_leaks(data, on_leak)
-    if not isinstance(training, TrainingConfig):
-        training = checked(TrainingConfig, training or {}, "train: training")
+    if training is not None and not isinstance(training, TrainingConfig):
+        training = dict(training)
+    given = {"members": members, "head": head, "training": training}
+    given = {name: value for name, value in given.items() if value is not None}
+    config = checked(EnsembleConfig, merge(preset_of(preset, ENSEMBLE_PRESETS, "train"), given), "train")
     model = ModelConfig(
         backbone=backbone,
         length=data.length,
         n_targets=len(data.target_names),
-        head=head,
+        head=config.head,
         options=dict(options or {}),
     )
-    device = pick_device(device)
-    config = checked(EnsembleConfig, {"members": members, "head": head, "training": training}, "train")
     with (
         tempfile.TemporaryDirectory(prefix="octodon-") as folder,
-        Workers(processes if device == "cpu" else 0) as workers,
+        executing(executor=executor, processes=processes, device=device, progress=progress) as execution,
     ):
         return train_ensemble(
             data,
@@ -179,7 +182,5 @@ def train(
             config,
             seed=seed,
             folder=Path(folder),
-            workers=workers,
-            device=device,
-            progress=progress,
+            execution=execution,
         )

@@ -5,36 +5,21 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import tomli_w
 from pydantic import Field
 
 from octodon.data.read import absolute_paths
-from octodon.distillation.distill import DistillConfig
-from octodon.ensemble.train import EnsembleConfig
+from octodon.distillation.config import DISTILL_PRESETS, DistillConfig
+from octodon.ensemble.config import ENSEMBLE_PRESETS, EnsembleConfig
 from octodon.errors import ConfigError
-from octodon.registry import suggest
-from octodon.settings import Config, checked
+from octodon.settings import PRESET_NAMES, Config, Preset, checked, merge, preset_of
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "default": {},
-    "paper": {
-        "ensemble": {"head": "mean", "training": {"norm_momentum": "backbone", "patience_steps": 0}},
-        "distill": {
-            "head": "distilled_linear",
-            "copies": 0,
-            "training": {
-                "schedule": "plateau",
-                "epochs": 100,
-                "decay_factor": 0.2,
-                "norm_momentum": "backbone",
-                "patience_steps": 0,
-            },
-        },
-    },
+    name: {"ensemble": ENSEMBLE_PRESETS[name], "distill": DISTILL_PRESETS[name]} for name in PRESET_NAMES
 }
-"""What a preset changes in the class defaults. ``paper``: the published choices (plain MSE, linear std, no copies)."""
+"""What a preset changes in the class defaults, section by section. ``paper``: the published choices."""
 
 
 class ModelSection(Config):
@@ -60,7 +45,7 @@ class RunSection(Config):
 class ExperimentConfig(Config):
     """Everything that determines a run."""
 
-    preset: Literal["default", "paper"] = "default"
+    preset: Preset = "default"
     seed: int = Field(default=0, ge=0, description="every random number follows from it")
     train_fraction: float = Field(
         default=1.0, gt=0, le=1, description="share of the training rows, seeded and nested"
@@ -107,27 +92,15 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
 def resolve(content: Mapping[str, Any], where: str = "experiment") -> ExperimentConfig:
     """Return the typed configuration of plain values, the preset's choices filled in below the given ones."""
     preset = content.get("preset", "default")
-    if preset not in PRESETS:
-        raise ConfigError(f"{where}: preset: no {preset!r}; {suggest(str(preset), list(PRESETS))}")
+    changes = preset_of(preset, PRESETS, where)
     if "data" not in content:
         raise ConfigError(f"{where}: no [data] section; expected at least data.path and data.targets")
-    return checked(ExperimentConfig, merge(PRESETS[preset], content), where)
+    return checked(ExperimentConfig, merge(changes, content), where)
 
 
 def dump(config: ExperimentConfig) -> str:
     """Return the configuration as TOML with every default spelled out; reading it back gives an equal one."""
     return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
-
-
-def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``base`` with the values of ``over``, section by section."""
-    merged = dict(base)
-    for key, value in over.items():
-        below = merged.get(key)
-        merged[key] = (
-            merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
-        )
-    return merged
 
 
 def parse_override(text: str) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from octodon.artifact.bundle import load
 from octodon.atomic import write_json
 from octodon.distillation.student import Student
 from octodon.ensemble.ensemble import Ensemble
-from octodon.ensemble.workers import Workers, pick_device
+from octodon.ensemble.execution import executing
+from octodon.ensemble.workers import pick_device
 from octodon.errors import RunError
 from octodon.experiment.config import ExperimentConfig, dump
 from octodon.experiment.folder import claim
@@ -118,9 +119,9 @@ def _run(
         sizes = ", ".join(f"{name} {n:,}" for name, n in report["splits"].items())
         say(f"data: {len(examples):,} sequences of {examples.length} bp, {sizes}")
         processes = worker_count(config, device)
-        with Workers(processes) as workers:
+        with executing(processes=processes, device=device, progress=progress) as execution:
             provenance = {"config": config.model_dump(mode="json"), "data": report["sha256"]}
-            stages = Stages(config, examples, folder, workers, device, provenance, progress, say)
+            stages = Stages(config, examples, folder, execution, provenance, say)
             trained = teachers if teachers is not None else stages.ensemble()
             metrics = stages.evaluate(trained, stages.students(trained))
         seconds = time.perf_counter() - start

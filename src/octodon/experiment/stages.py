@@ -18,9 +18,10 @@ from octodon.distillation.distill import as_teachers, distil_students, member_pr
 from octodon.distillation.student import Student
 from octodon.distillation.teachers import Teachers
 from octodon.ensemble.ensemble import Ensemble
+from octodon.ensemble.execution import Execution
 from octodon.ensemble.network import FittedNetwork
 from octodon.ensemble.train import train_ensemble
-from octodon.ensemble.workers import Workers, cpu_count
+from octodon.ensemble.workers import cpu_count
 from octodon.errors import RunError
 from octodon.experiment.config import ExperimentConfig
 from octodon.experiment.folder import RunFolder
@@ -40,10 +41,8 @@ class Stages:
     config: ExperimentConfig
     examples: Examples
     folder: RunFolder
-    workers: Workers
-    device: str
+    execution: Execution
     provenance: dict[str, Any]
-    progress: bool
     say: Say
 
     @property
@@ -77,9 +76,7 @@ class Stages:
             self.config.ensemble,
             seed=self.config.seed,
             folder=self.folder.work / "ensemble",
-            workers=self.workers,
-            device=self.device,
-            progress=self.progress,
+            execution=self.execution,
         )
         save(trained, path, self.provenance)
         _write_parquet(history_frame("member", trained.members), path / "history.parquet")
@@ -100,9 +97,7 @@ class Stages:
             config,
             seed=self.config.seed,
             folder=self.folder.work / "students",
-            workers=self.workers,
-            device=self.device,
-            progress=self.progress,
+            execution=self.execution,
         )
         fitted = [student.fitted for student in students]
         save(students[_best(students)], self.folder.path / "student", self.provenance)
@@ -134,8 +129,8 @@ class Stages:
     ) -> pd.DataFrame:
         rows = self.examples.subset(split)
         ids = [str(name) for name in rows.ids]
-        members = member_predictions(teachers, rows, self.workers, self.device)
-        said = [student.predict(rows.codes, ids, device=self.device) for student in students]
+        members = member_predictions(teachers, rows, self.execution)
+        said = [student.predict(rows.codes, ids, device=self.execution.device) for student in students]
         best = said[_best(students)]
         predictions = predictions_frame(best, rows.targets)
         _write_parquet(predictions, self.folder.results / f"predictions_{split}.parquet")

@@ -1,0 +1,24 @@
+"""How an ensemble is made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from octodon.settings import Config
+from octodon.training.config import TrainingConfig
+
+ENSEMBLE_PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "paper": {"head": "mean", "training": {"norm_momentum": "backbone", "patience_steps": 0}},
+}
+"""What a preset changes in ``EnsembleConfig``. ``paper``: plain MSE on the measured values, the published patience."""
+
+
+class EnsembleConfig(Config):
+    """How many members, and how each is fitted."""
+
+    members: int = Field(default=10, ge=1, description="networks in the ensemble; one gives no epistemic std")
+    head: str = Field(default="standardised_mean", description="see octodon list heads")
+    training: TrainingConfig = TrainingConfig()

@@ -1,0 +1,62 @@
+"""The record of where networks are computed, and the presets of the Python functions."""
+
+from typing import Any
+
+import pytest
+from tiny import examples, train_tiny
+
+import octodon
+from octodon.distillation import distill as distill_module
+from octodon.ensemble import train as train_module
+from octodon.ensemble.execution import executing
+from octodon.errors import ConfigError
+from octodon.experiment.config import resolve
+
+
+def test_an_unknown_executor_or_device_is_refused_with_a_suggestion() -> None:
+    with (
+        pytest.raises(ConfigError, match=r"executor: no 'locl'; did you mean 'local'\?"),
+        executing(executor="locl"),
+    ):
+        pass
+    with pytest.raises(ConfigError, match="'gpu'; expected auto, cpu"), executing(device="gpu"):
+        pass
+
+
+class _StopHereError(Exception):
+    """Carries what the stage was given."""
+
+
+def _given(monkeypatch: pytest.MonkeyPatch, module: Any, stage: str) -> None:
+    def stop(*args: Any, **_: Any) -> None:
+        raise _StopHereError(args)
+
+    monkeypatch.setattr(module, stage, stop)
+
+
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_a_preset_means_in_python_what_it_means_in_toml(preset: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    toml = resolve({"preset": preset, "data": {}})
+    teachers = train_tiny(members=2)
+    _given(monkeypatch, train_module, "train_ensemble")
+    with pytest.raises(_StopHereError) as caught:
+        octodon.train(examples(), preset=preset, processes=0)
+    _, model, config = caught.value.args[0]
+    assert config == toml.ensemble
+    assert model.head == toml.ensemble.head
+    _given(monkeypatch, distill_module, "distil_students")
+    with pytest.raises(_StopHereError) as caught:
+        octodon.distill(teachers, examples(), preset=preset, processes=0)
+    assert caught.value.args[0][3] == toml.distill
+
+
+def test_what_is_given_beside_a_preset_wins_and_leaves_the_rest_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _given(monkeypatch, train_module, "train_ensemble")
+    with pytest.raises(_StopHereError) as caught:
+        octodon.train(examples(), preset="paper", training={"epochs": 7}, processes=0)
+    training = caught.value.args[0][2].training
+    assert (training.epochs, training.norm_momentum, training.patience_steps) == (7, "backbone", 0)
+    with pytest.raises(ConfigError, match=r"train: preset: no 'papr'; did you mean 'paper'\?"):
+        octodon.train(examples(), preset="papr")
