@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from octodon.errors import DataError
+from octodon.errors import ConfigError, DataError
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,6 +28,15 @@ class Prediction:
         gives none (a single member).
     aleatoric_std : (n, t) array or None
         Noise of ONE measurement; None where the model was not trained for it.
+    calibrated_std : (n, t) array or None
+        How far the measured value lies from ``mean``, as a calibration found it on rows that no network saw. It is added
+        beside the model's own two stds, which stay as they are: dropping it takes a calibration back.
+    lower, upper : (n, t) array or None
+        Interval for the measured value at ``level``; ``lower <= upper``, without NaN.
+    level : float or None
+        Share of measured values meant to lie inside, above 0 and below 1.
+    interval : str or None
+        Which method made the interval, and of how many replicates the measured value is the mean.
     """
 
     ids: ndarray
@@ -35,6 +44,26 @@ class Prediction:
     mean: Float[ndarray, "n t"]
     epistemic_std: Float[ndarray, "n t"] | None = None
     aleatoric_std: Float[ndarray, "n t"] | None = None
+    calibrated_std: Float[ndarray, "n t"] | None = None
+    lower: Float[ndarray, "n t"] | None = None
+    upper: Float[ndarray, "n t"] | None = None
+    level: float | None = None
+    interval: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.lower is None and self.upper is None and self.level is None and self.interval is None:
+            return
+        if self.lower is None or self.upper is None or self.level is None or self.interval is None:
+            raise DataError(
+                "prediction: an interval has lower, upper, level and the name of its method; give all four or none"
+            )
+        check_level(self.level)
+        if not (self.lower <= self.upper).all():
+            row, target = np.argwhere(~(self.lower <= self.upper))[0]
+            raise DataError(
+                f"prediction: interval from {self.lower[row, target]} to {self.upper[row, target]} at row {row}, "
+                f"target {self.target_names[target]!r}; expected numbers with lower <= upper; correct what made them"
+            )
 
     @property
     def total_std(self) -> Float[ndarray, "n t"] | None:
@@ -43,6 +72,15 @@ class Prediction:
         if not parts:
             return None
         return np.sqrt(np.sum([np.square(s) for s in parts], axis=0))
+
+
+def check_level(level: float, where: str = "level") -> float:
+    """Return the level of an interval; raise ConfigError unless it lies above 0 and below 1."""
+    if not 0 < level < 1:
+        raise ConfigError(
+            f"{where}: {level}; expected above 0 and below 1: the share of measured values inside (0.9 for 90 %)"
+        )
+    return level
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from octodon.errors import DataError
+from octodon.errors import ConfigError, DataError
 from octodon.records import MemberPredictions, Prediction
 
 
@@ -63,3 +63,25 @@ def test_a_member_alone() -> None:
 def test_axes_in_another_order_are_refused() -> None:
     with pytest.raises(DataError, match=r"shape \(3, 4, 2\), expected \(members, 3 ids, 2 targets\)"):
         MemberPredictions(ids=np.array(["a", "b", "c"]), target_names=("x", "y"), mean=np.zeros((3, 4, 2)))
+
+
+def _with_interval(**changes: object) -> Prediction:
+    mean = np.zeros((2, 1))
+    interval = {"lower": mean - 1, "upper": mean + 1, "level": 0.9, "interval": "by hand"} | changes
+    return Prediction(ids=np.array(["a", "b"], dtype=object), target_names=("t",), mean=mean, **interval)
+
+
+def test_an_interval_is_whole_and_its_ends_in_order() -> None:
+    assert _with_interval().level == 0.9
+    with pytest.raises(DataError, match="lower, upper, level and the name"):
+        _with_interval(interval=None)
+    with pytest.raises(DataError, match=r"from 2.0 to 1.0 at row 1, target 't'"):
+        _with_interval(lower=np.array([[0.0], [2.0]]))
+    with pytest.raises(DataError, match="lower <= upper"):
+        _with_interval(upper=np.array([[0.0], [np.nan]]))
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, -0.1, 90.0, float("nan")])
+def test_a_level_lies_between_0_and_1(level: float) -> None:
+    with pytest.raises(ConfigError, match="above 0 and below 1"):
+        _with_interval(level=level)
