@@ -67,11 +67,48 @@ class Prediction:
 
     @property
     def total_std(self) -> Float[ndarray, "n t"] | None:
-        """Square root of the sum of the variances that the model gives; None if it gives none."""
-        parts = [s for s in (self.epistemic_std, self.aleatoric_std) if s is not None]
-        if not parts:
-            return None
-        return np.sqrt(np.sum([np.square(s) for s in parts], axis=0))
+        """Std of ONE measurement around ``mean``: root of the sum of the variances given; None if none is given."""
+        return _root_sum_of_squares(self.epistemic_std, self.aleatoric_std)
+
+    def noise_of_mean(self, n_replicates: int | float | ndarray) -> Float[ndarray, "n t"] | None:
+        """Return the noise std of a MEAN of R measurements, ``aleatoric_std / sqrt(R)``; None without a noise.
+
+        The noise of the measurements is taken as independent. A mean over replicates is what tables usually hold
+        as "the activity", and its interval must not be as wide as that of a single measurement.
+
+        Parameters
+        ----------
+        n_replicates : number or array
+            R, at least 1: one for all, or (n, t) where sequences have unequal numbers.
+
+        Raises
+        ------
+        DataError
+            For an R below 1, or an array of another shape than (n, t), which would broadcast.
+        """
+        count = np.asarray(n_replicates, dtype=np.float64)
+        if count.ndim > 0 and count.shape != self.mean.shape:
+            raise DataError(
+                f"replicates of a mean: shape {count.shape}, predictions {self.mean.shape}; give one number, or one per "
+                f"sequence and target"
+            )
+        if not (count >= 1).all():
+            raise DataError(
+                f"replicates of a mean: {float(count.min())}, expected at least 1; leave out what was not measured"
+            )
+        return None if self.aleatoric_std is None else self.aleatoric_std / np.sqrt(count)
+
+    def total_std_of_mean(self, n_replicates: int | float | ndarray) -> Float[ndarray, "n t"] | None:
+        """Return the std of a MEAN of R measurements around ``mean``: epistemic variance + aleatoric variance / R.
+
+        Averaging measurements does nothing to what the model does not know. None if the model gives neither.
+
+        Raises
+        ------
+        DataError
+            As ``noise_of_mean``.
+        """
+        return _root_sum_of_squares(self.epistemic_std, self.noise_of_mean(n_replicates))
 
 
 def check_level(level: float, where: str = "level") -> float:
@@ -143,3 +180,8 @@ class MemberPredictions:
                 f"member predictions: shape {self.mean.shape}, expected (members, {n} ids, "
                 f"{len(self.target_names)} targets); check the order of the axes"
             )
+
+
+def _root_sum_of_squares(*stds: ndarray | None) -> ndarray | None:
+    given = [np.square(std) for std in stds if std is not None]
+    return np.sqrt(np.sum(given, axis=0)) if given else None

@@ -85,3 +85,44 @@ def test_an_interval_is_whole_and_its_ends_in_order() -> None:
 def test_a_level_lies_between_0_and_1(level: float) -> None:
     with pytest.raises(ConfigError, match="above 0 and below 1"):
         _with_interval(level=level)
+
+
+def test_a_mean_of_replicates_is_less_noisy_but_no_better_known() -> None:
+    # four measurements: the noise std halves, 0.6 -> 0.3; with an epistemic std of 0.4 the total is 0.5
+    ids = np.array(["a"], dtype=object)
+    epistemic, noise = np.array([[0.4]]), np.array([[0.6]])
+    said = Prediction(ids=ids, target_names=("t",), mean=noise, epistemic_std=epistemic, aleatoric_std=noise)
+    assert said.noise_of_mean(4) == pytest.approx(0.3)
+    assert said.total_std_of_mean(4) == pytest.approx(0.5)
+    assert said.total_std_of_mean(1) == pytest.approx(said.total_std)
+    assert said.noise_of_mean(np.array([[9.0]])) == pytest.approx(0.2)
+    only = Prediction(ids=ids, target_names=("t",), mean=noise, epistemic_std=epistemic)
+    assert only.noise_of_mean(4) is None
+    assert only.total_std_of_mean(4) == pytest.approx(0.4)
+
+
+def test_the_share_of_a_mean_is_the_spread_of_simulated_means() -> None:
+    rng = np.random.default_rng(0)
+    noise = np.array([[0.5], [2.0]])
+    said = Prediction(
+        ids=np.array(["a", "b"], dtype=object), target_names=("t",), mean=noise, aleatoric_std=noise
+    )
+    measured = noise * rng.standard_normal((20_000, 2, 3)).mean(2)[:, :, None]
+    np.testing.assert_allclose(measured.std(0), said.noise_of_mean(3), rtol=0.02)
+
+
+def test_a_number_of_replicates_that_cannot_be_is_refused() -> None:
+    said = _members(np.ones((1, 4, 1)), np.ones((1, 4, 1))).combine()
+    with pytest.raises(DataError, match=r"replicates of a mean: 0.0, expected at least 1"):
+        said.noise_of_mean(0)
+    with pytest.raises(DataError, match=r"shape \(4,\), predictions \(4, 1\)"):
+        said.total_std_of_mean(np.full(4, 3))
+
+
+def test_an_ensemble_of_one_is_that_member() -> None:
+    mean, noise = np.random.default_rng(0).normal(0, 1, (2, 1, 6, 2))
+    single = _members(mean, np.abs(noise))
+    combined, alone = single.combine(), single.member(0)
+    np.testing.assert_allclose(combined.mean, alone.mean)
+    np.testing.assert_allclose(combined.aleatoric_std, alone.aleatoric_std)
+    np.testing.assert_allclose(combined.total_std, alone.total_std)
