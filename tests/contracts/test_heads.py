@@ -8,7 +8,7 @@ from octodon.models.heads import Head, Labels, heads
 
 every_head = pytest.mark.parametrize("name", list(heads))
 
-N, T = 12, 2
+N, T, R = 12, 2, 3
 
 
 def _labels(
@@ -19,10 +19,19 @@ def _labels(
     scale, labels = torch.tensor([1.0, 30.0], dtype=torch.float64), {}
     for name in head.needs:
         draw = torch.randn(N, T, generator=generator, dtype=torch.float64)
-        labels[name] = (0.1 * (0.4 * draw).exp() * scale if name.endswith("_std") else 2 + draw * scale).to(
-            dtype
-        )
-    return labels
+        labels[name] = 0.1 * (0.4 * draw).exp() * scale if name.endswith("_std") else 2 + draw * scale
+    if "replicates" in labels:
+        noise = 0.1 * torch.randn(N, T, R, generator=generator, dtype=torch.float64)
+        noise = (noise - noise.mean(2, keepdim=True)) * scale.unsqueeze(1)
+        labels["replicates"] = labels["activity"].unsqueeze(2) + noise
+    if "replicate_se" in labels:
+        labels["replicate_se"] = (0.005 * scale).reshape(1, T, 1).expand(N, T, R).clone()
+    return {name: label.to(dtype) for name, label in labels.items()}
+
+
+def _terms(head: type[Head] | Head) -> list[str]:
+    """Return the labels that have a term of their own in the loss."""
+    return [name for name in head.needs if name not in head.auxiliary]
 
 
 def _head(name: str, n_features: int = 6, labels: Labels | None = None) -> Head:
@@ -43,7 +52,12 @@ def test_shapes(name: str) -> None:
     raw = head(torch.randn(N, 6, generator=torch.Generator().manual_seed(2)))
     assert raw.shape == (N, head.n_raw, T)
     assert head.loss(raw, _labels(head)).shape == (N, T)
-    assert head.read(raw).mean.shape == (N, T)
+    moments = head.read(raw)
+    assert moments.mean.shape == (N, T)
+    for moment in ("epistemic_std", "aleatoric_std"):
+        std = getattr(moments, moment)
+        assert (std is None) == (moment not in head.gives)
+        assert std is None or std.shape == (N, T)
 
 
 @every_head
@@ -56,10 +70,10 @@ def test_column_block_r_holds_one_quantity_of_all_targets(name: str) -> None:
 
 
 @every_head
-@pytest.mark.parametrize("shape", [(N,), (N, 1), (1, T), (T, N)])
+@pytest.mark.parametrize("shape", [(N,), (N, 1), (1, T), (T, N), (N, 1, R), (1, T, R)])
 def test_labels_whose_shape_would_broadcast_are_refused(name: str, shape: tuple[int, ...]) -> None:
     head = _head(name)
-    for wrong in head.needs:
+    for wrong in _terms(head):
         labels = _labels(head) | {wrong: torch.ones(shape)}
         with pytest.raises(DataError, match=r"must have equal shapes"):
             head.loss(_raw(head), labels)
@@ -71,7 +85,10 @@ def test_missing_labels_give_no_loss_and_no_gradient(name: str) -> None:
     missing = torch.zeros(N, T, dtype=torch.bool)
     missing[3, 1] = missing[5] = True
     complete = _labels(head)
-    with_holes = {key: value.masked_fill(missing, float("nan")) for key, value in complete.items()}
+    with_holes = {
+        key: value.masked_fill(missing.unsqueeze(2) if value.dim() == 3 else missing, float("nan"))
+        for key, value in complete.items()
+    }
     loss = head.loss(raw, with_holes)
     loss.sum().backward()
     assert raw.grad is not None
@@ -85,12 +102,12 @@ def test_missing_labels_give_no_loss_and_no_gradient(name: str) -> None:
 @every_head
 def test_one_missing_quantity_leaves_the_others_to_learn_from(name: str) -> None:
     head = _head(name)
-    for hidden in head.needs:
+    for hidden in _terms(head):
         labels = _labels(head)
         labels[hidden] = torch.full_like(labels[hidden], float("nan"))
         loss = head.loss(_raw(head), labels)
         assert torch.isfinite(loss).all()
-        assert bool(loss.any()) == (len(head.needs) > 1)
+        assert bool(loss.any()) == (len(_terms(head)) > 1)
 
 
 @every_head
@@ -102,7 +119,8 @@ def test_the_scale_ignores_missing_labels(name: str) -> None:
         value[:2] = float("nan")
     raw = _raw(_head(name))
     expected, got = (_head(name, labels=labels).read(raw) for labels in (rows, holes))
-    torch.testing.assert_close(got.mean, expected.mean)
+    for moment in ("mean", *heads[name].gives):
+        torch.testing.assert_close(getattr(got, moment), getattr(expected, moment))
 
 
 @every_head
@@ -136,6 +154,8 @@ def test_identical_members_give_a_finite_loss(name: str) -> None:
         key: torch.zeros_like(value) if key.endswith("_std") else value
         for key, value in _labels(heads[name]).items()
     }
+    if "replicates" in labels:
+        labels["replicates"] = labels["activity"].unsqueeze(2).repeat(1, 1, R)
     head = _head(name, labels=labels)
     raw = _raw(head).requires_grad_()
     loss = head.loss(raw, labels)
@@ -166,16 +186,24 @@ def test_fitting_a_free_column_to_labels_reads_the_labels_back(name: str) -> Non
         loss.backward()
         return loss
 
-    start = float(head.loss(raw.detach(), labels).sum())
     optimiser.step(step)
-    assert float(head.loss(raw.detach(), labels).sum()) < 1e-6 * start
     moments = head.read(raw.detach())
     torch.testing.assert_close(moments.mean, labels["activity"], rtol=1e-3, atol=1e-3)
-    for quantity in ("epistemic_std", "aleatoric_std"):
+    for quantity in head.gives:
+        # the one label of this quantity, if it is not read from the replicates
+        own = [
+            label
+            for label in head.needs
+            if label.endswith("_std") and ("epi" in label) == ("epi" in quantity)
+        ]
         read = getattr(moments, quantity)
-        assert (read is None) == (quantity not in labels)
-        if read is not None:
-            torch.testing.assert_close(read, labels[quantity], rtol=1e-2, atol=1e-3)
+        if own:
+            torch.testing.assert_close(read, labels[own[0]], rtol=1e-2, atol=1e-3)
+        else:
+            # divided by r - 1 where the mean is not learnt from the same term, by r where it is
+            spread = [labels["replicates"].std(2, correction=correction) for correction in (0, 1)]
+            assert (read > 0.99 * spread[0]).all()
+            assert (read < 1.01 * spread[1]).all()
 
 
 @every_head
@@ -183,7 +211,7 @@ def test_every_quantity_reaches_its_own_column(name: str) -> None:
     # An uncertainty label that moves must move a gradient, or its column would stay at its initialisation.
     head, raw = _head(name), _raw(_head(name)).requires_grad_()
     seen = torch.zeros(head.n_raw, dtype=torch.bool)
-    for moved in head.needs:
+    for moved in _terms(head):
         labels = _labels(head)
         (before,) = torch.autograd.grad(head.loss(raw, labels).sum(), raw)
         labels[moved] = labels[moved] * 1.5
@@ -192,3 +220,19 @@ def test_every_quantity_reaches_its_own_column(name: str) -> None:
         assert changed.any(), moved
         seen |= changed
     assert seen.all()
+
+
+@every_head
+def test_a_missing_replicate_counts_for_nothing(name: str) -> None:
+    complete = _labels(heads[name])
+    cut = {key: value[:, :, :2] if value.dim() == 3 else value for key, value in complete.items()}
+    holes = {key: value.clone() for key, value in complete.items()}
+    for value in holes.values():
+        if value.dim() == 3:
+            value[:, :, 2] = float("nan")
+    with_cut, with_holes = _head(name, labels=cut), _head(name, labels=holes)
+    raw = _raw(with_cut)
+    torch.testing.assert_close(with_holes.loss(raw, holes), with_cut.loss(raw, cut))
+    for moment in ("mean", *heads[name].gives):
+        expected = getattr(with_cut.read(raw), moment)
+        torch.testing.assert_close(getattr(with_holes.read(raw), moment), expected)

@@ -16,8 +16,9 @@ from octodon.ensemble.arrays import SharedArrays
 from octodon.ensemble.config import EnsembleConfig
 from octodon.ensemble.ensemble import Ensemble
 from octodon.ensemble.execution import Execution
+from octodon.ensemble.member_labels import labelled_splits
 from octodon.ensemble.network import NetworkJob, fit_network, network_seed, read_fitted, read_history
-from octodon.ensemble.train import activity_arrays, train_ensemble
+from octodon.ensemble.train import train_ensemble
 from octodon.ensemble.workers import Workers
 from octodon.errors import RunError
 from octodon.models.backbones import backbones
@@ -34,15 +35,7 @@ def _train(
 
 
 def _job(folder: Path, index: int = 0, model: ModelConfig = MODEL) -> NetworkJob:
-    data = examples()
-    arrays = SharedArrays.write(
-        folder / "arrays",
-        {
-            f"{split}.{name}": values
-            for split in ("train", "valid")
-            for name, values in activity_arrays(data.subset(split)).items()
-        },
-    )
+    arrays = SharedArrays.write(folder / "arrays", labelled_splits(examples(), "mean"))
     return NetworkJob(
         role="member",
         index=index,

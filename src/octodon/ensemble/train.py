@@ -14,10 +14,10 @@ from octodon.ensemble.arrays import SharedArrays
 from octodon.ensemble.config import ENSEMBLE_PRESETS, EnsembleConfig
 from octodon.ensemble.ensemble import Ensemble
 from octodon.ensemble.execution import Execution, executing
+from octodon.ensemble.member_labels import labelled_splits
 from octodon.ensemble.network import FittedNetwork, NetworkJob, fit_network, read_fitted
 from octodon.ensemble.progress import TrainingProgress
-from octodon.errors import ConfigError, DataError
-from octodon.models.heads import heads
+from octodon.errors import DataError
 from octodon.models.model import ModelConfig
 from octodon.settings import checked, merge, preset_of
 from octodon.training.config import TrainingConfig
@@ -64,22 +64,13 @@ def train_ensemble(
     Raises
     ------
     DataError
-        Fewer than two training rows, or none to validate on.
+        Fewer than two training rows, none to validate on, or a head that learns the noise without replicates.
     ConfigError
         The head needs labels that members do not have.
     """
     if len(examples.subset("train")) < 2:
         raise DataError("train: one training row; batch normalisation needs at least two")
-    if set(heads[config.head].needs) != {"activity"}:
-        raise ConfigError(
-            f"ensemble.head: {config.head!r} learns {', '.join(heads[config.head].needs)}; members have measured "
-            f"activity only: choose mean or standardised_mean"
-        )
-    data = {
-        f"{split}.{name}": values
-        for split in ("train", "valid")
-        for name, values in activity_arrays(examples.subset(split)).items()
-    }
+    data = labelled_splits(examples, config.head)
     arrays = SharedArrays.write(folder / "arrays", data)
     jobs = [
         NetworkJob(
@@ -98,11 +89,6 @@ def train_ensemble(
     return Ensemble(
         model=model, target_names=examples.target_names, units=examples.units, members=tuple(members)
     )
-
-
-def activity_arrays(examples: Examples) -> dict[str, Any]:
-    """Return codes and measured activity under the names that jobs read."""
-    return {"codes": examples.codes, "label.activity": examples.targets.astype("float32")}
 
 
 def train(

@@ -133,18 +133,18 @@ def mean_loss(model: Model, data: LabelledCodes) -> float:
     of the std would weigh more the more activities are missing.
     """
     model.eval()
-    names = model.head.needs
+    names = [name for name in model.head.needs if name not in model.head.auxiliary]
     totals = {name: torch.zeros((), dtype=torch.float64, device=data.codes.device) for name in names}
     with torch.inference_mode():
         for rows in batch_slices(len(data), _VALIDATION_BATCH):
-            labels = {name: data.labels[name][rows] for name in names}
+            labels = {name: data.labels[name][rows] for name in model.head.needs}
             raw = model(one_hot(data.codes[rows]))
             for name in names:
                 # A column without labels adds nothing (every head promises it), so this is the share of one column.
                 hidden = {
                     other: torch.full_like(label, math.nan)
                     for other, label in labels.items()
-                    if other != name
+                    if other in names and other != name
                 }
                 totals[name] += model.head.loss(raw, labels | hidden).double().sum()
     return sum(float(totals[name] / _n_present(data.labels[name])) for name in names)
@@ -185,8 +185,10 @@ def _set_norm_momentum(model: Model, momentum: float | Literal["backbone"]) -> N
 
 
 def _n_present(label: Tensor) -> Tensor:
-    """Return the count as a tensor: a GPU is not made to wait for the number at every step."""
-    return torch.isfinite(label).sum().clamp(min=1)
+    """Return rows x targets with a label, as a tensor: a GPU is not made to wait for the number at every step."""
+    present = torch.isfinite(label)
+    # of replicates (n, t, r) one is enough
+    return (present.any(2) if present.dim() == 3 else present).sum().clamp(min=1)
 
 
 def _optimiser(model: Model, config: TrainingConfig) -> torch.optim.Optimizer:

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from octodon.errors import DataError
 
 Labels = Mapping[str, Tensor]
-"""Labels by quantity: "activity", "epistemic_std", each (n, t), NaN = missing."""
+"""Labels by quantity, NaN = missing: "activity", "epistemic_std", "aleatoric_std", "replicate_std", "shrunken_std", each
+(n, t); "replicates" and "replicate_se", each (n, t, r)."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,10 +36,16 @@ class Head(nn.Module, ABC):
         Columns per target.
     needs : tuple of str
         Labels that the loss reads, by name.
+    auxiliary : tuple of str
+        Those of ``needs`` that have no term of their own in the loss (the known errors of other labels).
+    gives : tuple of str
+        Moments beside the mean that ``read`` returns.
     """
 
     n_raw: ClassVar[int]
     needs: ClassVar[tuple[str, ...]]
+    auxiliary: ClassVar[tuple[str, ...]] = ()
+    gives: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, n_features: int, n_targets: int) -> None:
         super().__init__()
@@ -63,12 +70,24 @@ class Head(nn.Module, ABC):
         """Return the moments, in the units of the labels."""
 
 
-def squared_error(prediction: Float[Tensor, "n t"], label: Tensor) -> Float[Tensor, "n t"]:
-    """Return the squared error, 0 where the label is missing; refuses shapes that would broadcast."""
-    if prediction.shape != label.shape:
+def refuse_other_shape(prediction: Float[Tensor, "n t"], label: Tensor, n_dims: int = 2) -> None:
+    """Refuse a label that would broadcast: (n,) beside (n, 1) fits every row to the mean of all.
+
+    Raises
+    ------
+    DataError
+        Unless the label is (n, t), or (n, t, r) where ``n_dims`` is 3.
+    """
+    if label.dim() != n_dims or label.shape[:2] != prediction.shape:
         raise DataError(
             f"loss: prediction {tuple(prediction.shape)} and label {tuple(label.shape)} must have equal shapes"
+            f"{' but for the replicates, the last axis of the label' if n_dims == 3 else ''}"
         )
+
+
+def squared_error(prediction: Float[Tensor, "n t"], label: Tensor) -> Float[Tensor, "n t"]:
+    """Return the squared error, 0 where the label is missing; refuses shapes that would broadcast."""
+    refuse_other_shape(prediction, label)
     present = torch.isfinite(label)
     return torch.where(present, prediction - torch.where(present, label, 0.0), 0.0).square()
 

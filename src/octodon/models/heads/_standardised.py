@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -10,13 +12,25 @@ from octodon.models.heads._base import Head, Labels, column_scale, squared_error
 
 
 class StandardisedHead(Head):
-    """A head that keeps location and scale of every label column as buffers, set once from the training labels."""
+    """A head that keeps location and scale of every label column as buffers, set once from the training labels.
+
+    Class attributes
+    ----------------
+    standardises : tuple of str or None
+        The labels (n, t) that are so treated; None = all that the head needs.
+    """
+
+    standardises: ClassVar[tuple[str, ...] | None] = None
 
     def __init__(self, n_features: int, n_targets: int) -> None:
         super().__init__(n_features, n_targets)
-        for name in self.needs:
+        for name in self._standardised:
             self.register_buffer(f"{name}_location", torch.zeros(n_targets))
             self.register_buffer(f"{name}_scale", torch.ones(n_targets))
+
+    @property
+    def _standardised(self) -> tuple[str, ...]:
+        return self.needs if self.standardises is None else self.standardises
 
     def transform(self, name: str, label: Tensor) -> Tensor:
         """Return the label as the column sees it; the identity unless a head says otherwise."""
@@ -25,7 +39,7 @@ class StandardisedHead(Head):
 
     def fit_scale(self, labels: Labels) -> None:
         """Store mean and population std of every training label column."""
-        for name in self.needs:
+        for name in self._standardised:
             location, scale = column_scale(self.transform(name, labels[name]))
             getattr(self, f"{name}_location").copy_(location)
             getattr(self, f"{name}_scale").copy_(scale)

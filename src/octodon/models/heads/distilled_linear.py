@@ -19,6 +19,7 @@ class DistilledLinearHead(Head):
 
     n_raw = 2
     needs = ("activity", "epistemic_std")
+    gives = ("epistemic_std",)
 
     def loss(self, raw: Float[Tensor, "n r t"], labels: Labels) -> Float[Tensor, "n t"]:
         """Return the mean of the two squared errors, in the units of the labels."""

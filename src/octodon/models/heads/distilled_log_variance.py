@@ -22,6 +22,7 @@ class DistilledLogVarianceHead(StandardisedHead):
 
     n_raw = 2
     needs = ("activity", "epistemic_std")
+    gives = ("epistemic_std",)
 
     def transform(self, name: str, label: Tensor) -> Tensor:
         """Return ln(std^2) for the std (floored at 1e-6), the activity unchanged."""
