@@ -19,6 +19,7 @@ from octodon.errors import ConfigError
 from octodon.registry import suggest
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
+BED_SUFFIXES = (".bed",)
 
 
 def read(options: Mapping[str, Any], base: str | Path = ".") -> Examples:
@@ -89,7 +90,8 @@ def infer_format(options: Mapping[str, Any]) -> str:
     if not isinstance(path, (str, Path)):
         raise ConfigError(f"data: give path (a file), or format (one of: {', '.join(readers.names())})")
     suffix = plain_suffix(path)
-    for name, suffixes in (("table", TABLE_SUFFIXES), ("fasta", FASTA_SUFFIXES), ("hdf5", HDF5_SUFFIXES)):
+    by_suffix = {"table": TABLE_SUFFIXES, "fasta": FASTA_SUFFIXES, "hdf5": HDF5_SUFFIXES, "bed": BED_SUFFIXES}
+    for name, suffixes in by_suffix.items():
         if suffix in suffixes:
             return name
     raise ConfigError(

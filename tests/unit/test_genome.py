@@ -1,0 +1,206 @@
+"""Genomes and intervals: what is cut is what stands there, and what cannot be read is one line."""
+
+import gzip
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pysam
+import pytest
+
+from octodon.data.formats.bed import LEAVES_CONTIG, read_bed
+from octodon.data.formats.table import read_table
+from octodon.data.genome import open_genome
+from octodon.data.intervals import read_intervals
+from octodon.errors import ConfigError, DataError
+from octodon.seq.codes import decode
+from octodon.seq.coordinates import centred_starts, match_contigs
+
+FASTA = ">chr1 first\nACGTACGTAC\nGGTTNNRYac\n>2\nTTTTGGGGCC\n"
+CHR1 = "ACGTACGTACGGTTNNNNAC"  # R and Y stand for several bases
+
+
+@pytest.fixture(params=["whole", "gzip", "indexed", "bgzip"])
+def fasta(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    path = tmp_path / "genome.fa"
+    path.write_text(FASTA)
+    if request.param == "gzip":
+        path = tmp_path / "genome.fa.gz"
+        path.write_bytes(gzip.compress(FASTA.encode()))
+    if request.param == "bgzip":
+        pysam.tabix_compress(str(path), str(path) + ".gz")
+        path = tmp_path / "genome.fa.gz"
+    if request.param in ("indexed", "bgzip"):
+        pysam.faidx(str(path))
+    return path
+
+
+def test_bases_are_those_of_the_file_however_it_is_stored(fasta: Path) -> None:
+    files = set(fasta.parent.iterdir())
+    with open_genome(fasta) as genome:
+        assert genome.lengths_bp == {"chr1": 20, "2": 10}
+        assert decode(genome.fetch("chr1", 0, 20)[None]) == [CHR1]
+        assert decode(genome.windows("chr1", np.array([15, 0, 8, 0]), 5)) == [
+            CHR1[i : i + 5] for i in (15, 0, 8, 0)
+        ]
+        assert "index" in genome.note
+        with pytest.raises(DataError, match=r"chr1:15-21 \(0-based\) leaves the contig of 20 bp"):
+            genome.fetch("chr1", 15, 21)
+        with pytest.raises(DataError, match="no contig 'chr2'"):
+            genome.fetch("chr2", 0, 1)
+    assert set(fasta.parent.iterdir()) == files  # nothing is written beside the user's file
+
+
+def test_windows_far_apart_are_read_apart(tmp_path: Path) -> None:
+    bases = "".join(np.random.default_rng(0).choice(list("ACGT"), 2_200_000))
+    (tmp_path / "g.fa").write_text(f">a\n{bases}\n")
+    starts = np.array([2_199_990, 0, 1_048_576, 1_048_577, 5])
+    with open_genome(tmp_path / "g.fa") as genome:
+        assert decode(genome.windows("a", starts, 10)) == [bases[s : s + 10] for s in starts.tolist()]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("ACGT\n", "expected '>'"),
+        (">a\nAC\n>a\nGT\n", "'a' is there twice"),
+        (">\nAC\n", "has no name"),
+    ],
+)
+def test_what_is_no_genome_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "g.fa").write_text(text)
+    with pytest.raises(DataError, match=message):
+        open_genome(tmp_path / "g.fa")
+
+
+def test_a_letter_that_is_no_base_is_named(tmp_path: Path) -> None:
+    (tmp_path / "g.fa").write_text(">a\nACGTXACGT\n")
+    with (
+        open_genome(tmp_path / "g.fa") as genome,
+        pytest.raises(DataError, match="a, position 5: 'X' is no base"),
+    ):
+        genome.fetch("a", 2, 7)
+
+
+def test_a_large_file_without_index_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("octodon.data.genome.MOST_BYTES_WITHOUT_INDEX", 10)
+    (tmp_path / "g.fa").write_text(FASTA)
+    with pytest.raises(DataError, match=r"no index \(g.fa.fai\).*samtools faidx"):
+        open_genome(tmp_path / "g.fa")
+
+
+def test_contigs_are_matched_across_conventions() -> None:
+    known = ["1", "chrX", "MT"]
+    assert match_contigs(["chr1", "X", "chrM", "2"], known) == {
+        "chr1": "1",
+        "X": "chrX",
+        "chrM": "MT",
+        "2": None,
+    }
+
+
+def test_centred_windows_share_their_centre() -> None:
+    starts, stops = np.array([10, 10, 10]), np.array([20, 13, 14])
+    got = centred_starts(starts, stops, 4)
+    assert got.tolist() == [13, 10, 10]
+    # a wider window's central crop is the interval
+    wide = centred_starts(starts, stops, 11)
+    assert (wide + (11 - (stops - starts)) // 2).tolist() == starts.tolist()
+
+
+def _bed(tmp_path: Path, text: str) -> Path:
+    (tmp_path / "x.bed").write_text(text)
+    (tmp_path / "g.fa").write_text(FASTA)
+    return tmp_path / "x.bed"
+
+
+def test_a_bed_gives_bases_of_its_strand_and_values(tmp_path: Path) -> None:
+    path = _bed(
+        tmp_path,
+        "track name=x\n#chrom\tstart\tend\tname\tscore\tstrand\tsplit\n"
+        "1\t0\t5\ta\t1.5\t+\ttraining\n1\t0\t5\tb\t2\t-\tval\nchr2\t4\t9\tc\tNA\t.\ttest\n",
+    )
+    read = read_bed(
+        path,
+        tmp_path / "g.fa",
+        targets={"y": "score"},
+        id="name",
+        split="split",
+        columns=["name"],
+        missing="drop",
+    )
+    assert decode(read.codes) == ["ACGTA", "TACGT"]
+    assert read.ids.tolist() == ["a", "b"]
+    assert read.targets[:, 0].tolist() == [1.5, 2.0]
+    assert read.splits is not None
+    assert read.splits.tolist() == ["train", "valid"]
+    assert read.columns["chrom"].tolist() == ["1", "1"]
+    assert sum(read.dropped.values()) == 1
+
+
+def test_windows_around_centres_and_what_leaves_its_contig(tmp_path: Path) -> None:
+    path = _bed(tmp_path, "chr1\t4\t6\nchr1\t0\t3\nchr1\t18\t20\n")
+    with pytest.raises(DataError, match=r"row 2: chr1:-1-5.*outside = 'drop'"):
+        read_bed(path, tmp_path / "g.fa", length_bp=6)
+    read = read_bed(path, tmp_path / "g.fa", length_bp=6, outside="drop")
+    assert decode(read.codes) == [CHR1[2:8]]
+    assert read.dropped == {LEAVES_CONTIG: 2}
+    assert read.ids.tolist() == ["row1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("chr1\t0\n", "2 columns, expected at least 3"),
+        ("chr1\t0\tx\n", "row 1, column 'end': 'x' is no whole number"),
+        ("chr1\t0\t5\nchr1\t5\t5\n", "row 2: interval 5-5"),
+        ("chr1\t0\t5\ta\t0\t?\n", r"strand '\?'"),
+        ("chr1\t0\t5\nchr7\t0\t5\n", "contigs are not in g.fa, first 'chr7'"),
+        ("chr1\t0\t5\nchr1\t0\t6\n", "row 2 spans 6 bp.*set length_bp"),
+        ("track\n", "no intervals"),
+    ],
+)
+def test_a_bed_that_cannot_be_used_is_one_line(tmp_path: Path, text: str, message: str) -> None:
+    path = _bed(tmp_path, text)
+    with pytest.raises(DataError, match=message) as caught:
+        read_bed(path, tmp_path / "g.fa")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
+    path = _bed(tmp_path, "chr1\t0\t5\ta\tx\n")
+    with pytest.raises(ConfigError, match=r"no column 'scor'; did you mean 'score'"):
+        read_bed(path, tmp_path / "g.fa", targets={"y": "scor"})
+    with pytest.raises(DataError, match="row 1, column 'score': 'x' is no number"):
+        read_bed(path, tmp_path / "g.fa", targets={"y": "score"})
+    assert read_intervals(path).strands.tolist() == ["+"]
+
+
+def test_ecoli_from_bed_and_genome_equals_the_table(shared_data: Path, tmp_path: Path) -> None:
+    table = pd.read_csv(shared_data / "ecoli_tss_promoter_urtecho2020.tsv.gz", sep="\t")
+    on_genome = table[
+        table["sequence"].str.len() == 150
+    ]  # 96 synthetic ones are shorter, and have no place on it
+    on_genome.to_csv(tmp_path / "table.tsv", sep="\t", index=False)
+    from_table = read_table(
+        tmp_path / "table.tsv", id="name", targets={"expression": "expression"}, repeated_ids="number"
+    )
+    from_bed = read_bed(
+        shared_data / "ecoli_tss_promoter_urtecho2020.bed.gz",
+        shared_data / "ecoli_U00096.2.fa.gz",
+        id="name",
+        targets={"expression": "score"},
+        repeated_ids="number",
+        columns=["start", "strand", "name"],
+    )
+    # by place and name, since a name occurs on several places and a place under several names
+    place = (
+        on_genome["genome_start0"].astype(int).astype(str),
+        on_genome["genome_strand"],
+        on_genome["name"],
+    )
+    of_table = zip(*place, decode(from_table.codes), from_table.targets[:, 0].tolist(), strict=True)
+    place = (from_bed.columns[name].tolist() for name in ("start", "strand", "name"))
+    of_bed = zip(*place, decode(from_bed.codes), from_bed.targets[:, 0].tolist(), strict=True)
+    assert (Counter(of_bed) & Counter(of_table)).total() == len(from_bed) == 17_671
