@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -26,3 +27,21 @@ Backbone = Annotated[
         "--backbone", metavar="FILE.py:Class", help="Code of a backbone that is not part of octodon."
     ),
 ]
+Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a student or an ensemble.")]
+Fasta = Annotated[
+    Path,
+    typer.Option(
+        "--fasta", help="Genome: FASTA with an index (samtools faidx), or small enough to be read whole."
+    ),
+]
+
+
+class Device(StrEnum):
+    """Where to compute."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+DeviceOption = Annotated[Device, typer.Option("--device", help="auto: a GPU where there is one.")]

@@ -8,15 +8,7 @@ from typing import Annotated
 
 import typer
 
-from octodon.cli.options import Backbone, Id, Quiet, Sequence
-
-
-class Device(StrEnum):
-    """Where to compute."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
+from octodon.cli.options import Backbone, Bundle, Device, DeviceOption, Id, Quiet, Sequence
 
 
 class Length(StrEnum):
@@ -33,7 +25,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def predict(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a student or an ensemble.")],
+    bundle: Bundle,
     sequences: Annotated[Path, typer.Argument(metavar="INPUT", help="FASTA, TSV, CSV (.gz) or Parquet.")],
     out: Annotated[Path, typer.Option("--out", help="File to write: .tsv, .csv or .parquet.")],
     sequence: Sequence = "sequence",
@@ -48,7 +40,7 @@ def predict(
     right_flank: Annotated[
         str, typer.Option("--right-flank", metavar="SEQ", help="Vector after the sequence, for flank.")
     ] = "",
-    device: Annotated[Device, typer.Option("--device", help="auto: a GPU where there is one.")] = Device.AUTO,
+    device: DeviceOption = Device.AUTO,
     backbone: Backbone = None,
     quiet: Quiet = False,
 ) -> None:

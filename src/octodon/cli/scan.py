@@ -1,0 +1,57 @@
+"""``octodon scan``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from octodon.cli.options import Backbone, Bundle, Device, DeviceOption, Fasta, Quiet
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog="Example: octodon scan run/student --fasta genome.fa --stride 50 --out genome-scan")(
+        scan
+    )
+
+
+def scan(
+    bundle: Bundle,
+    fasta: Fasta,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="PREFIX", help="Files made: PREFIX.parquet, PREFIX.*.bw.")
+    ],
+    bed: Annotated[Path | None, typer.Option("--bed", help="Regions (default: the whole genome).")] = None,
+    stride: Annotated[int, typer.Option("--stride", help="From window to window, in bp.")] = 50,
+    max_n: Annotated[
+        float, typer.Option("--max-n", help="Windows with a larger share of N are skipped and counted.")
+    ] = 0.05,
+    device: DeviceOption = Device.AUTO,
+    backbone: Backbone = None,
+    quiet: Quiet = False,
+) -> None:
+    """Predict windows all along a genome, on both strands: a table, and bigWig tracks for a genome browser."""
+    from octodon.artifact.bundle import load
+    from octodon.cli.output import counting, say
+    from octodon.data.genome import open_genome
+    from octodon.genomes.scan import ScanOptions, scan
+
+    predictor = load(bundle, backbone=backbone)
+    options = ScanOptions(stride_bp=stride, bed=bed, max_n_fraction=max_n, device=device.value)
+    with open_genome(fasta) as genome, counting("windows", quiet) as count:
+        report = scan(predictor, genome, out, options, on_windows=count)
+    for note in report.notes:
+        say(note)
+    if report.n_skipped:
+        say(f"{report.n_skipped:,} windows skipped: more than {max_n:.0%} N")
+    if report.n_short_contigs:
+        say(
+            f"{report.n_short_contigs:,} contigs are shorter than the model's {predictor.model.length} bp: no window"
+        )
+    if report.n_empty_regions:
+        say(f"{report.n_empty_regions:,} regions lie too near the end of a contig: no window")
+    say(f"{report.n_windows:,} windows, both strands (units: {predictor.units}):")
+    for file in report.files:
+        say(f"  {file}")

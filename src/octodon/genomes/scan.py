@@ -1,0 +1,249 @@
+"""Slide a model along a genome: predictions of every window on both strands, in memory that does not grow with it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from jaxtyping import Bool, UInt8
+from numpy import ndarray
+from pyarrow import parquet
+
+from octodon.atomic import atomic_file
+from octodon.data.genome import Genome
+from octodon.data.intervals import contigs_on, read_intervals
+from octodon.errors import ConfigError, DataError, RunError
+from octodon.genomes.grid import Grid, Run, blocks, region_runs, whole_runs
+from octodon.genomes.tracks import STRANDS, columns_of, write_track
+from octodon.metrics.evaluate import predictions_frame
+from octodon.predict.predictor import Predictor
+from octodon.seq.codes import N_CODE, reverse_complement
+
+_WINDOWS = 8192
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScanOptions:
+    """What of a genome is predicted.
+
+    Attributes
+    ----------
+    stride_bp : int
+        From one window's start to the next's.
+    bed : Path or None
+        Regions; None: the whole genome.
+    max_n_fraction : float
+        Windows with a larger share of N are skipped and counted (0 to 1).
+    device : str
+        "auto", "cpu" or "cuda".
+    """
+
+    stride_bp: int = 50
+    bed: Path | None = None
+    max_n_fraction: float = 0.05
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_n_fraction <= 1:
+            raise ConfigError(f"--max-n {self.max_n_fraction}: expected a fraction from 0 to 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScanReport:
+    """What was done.
+
+    Attributes
+    ----------
+    n_windows : int
+        Windows predicted, each on both strands.
+    n_skipped : int
+        Windows with too many N.
+    n_short_contigs : int
+        Contigs shorter than a window.
+    n_empty_regions : int
+        Regions too near the end of a contig for any window.
+    notes : tuple of str
+        Lines for the user.
+    files : tuple of Path
+    """
+
+    n_windows: int
+    n_skipped: int
+    n_short_contigs: int
+    n_empty_regions: int
+    notes: tuple[str, ...]
+    files: tuple[Path, ...]
+
+
+@dataclass
+class _Counts:
+    predicted: int = 0
+    skipped: int = 0
+
+
+def scan(
+    predictor: Predictor,
+    genome: Genome,
+    out: Path,
+    options: ScanOptions | None = None,
+    *,
+    on_windows: Callable[[int, int], None] | None = None,
+) -> ScanReport:
+    """Write ``OUT.parquet`` (a row per window and strand) and ``OUT.TARGET.QUANTITY.STRAND.bw`` (one per column).
+
+    Windows start at multiples of the stride, so that a region's windows are those of the whole genome's scan that touch
+    it. On the strand "-" the window's reverse complement is predicted.
+
+    Parameters
+    ----------
+    out : path
+        Prefix of the files; they appear only when all are complete.
+    on_windows : callable, optional
+        Called with the number of windows done and of all windows.
+
+    Raises
+    ------
+    ConfigError
+        An option out of range, or a prefix that is a folder.
+    DataError
+        No window anywhere, a region on a contig that is not there, every window full of N, or as ``Genome.fetch``.
+    RunError
+        The files cannot be written.
+    """
+    options = options or ScanOptions()
+    if out.is_dir() or not out.name:
+        raise ConfigError(
+            f"--out {out}: is a folder; expected a prefix of file names, such as {out / 'scan'}"
+        )
+    grid = Grid(length_bp=predictor.model.length, stride_bp=options.stride_bp)
+    runs, n_empty, notes = _runs(grid, genome, options.bed)
+    total = sum(after - first for _, first, after in runs)
+    counts = _Counts()
+    with _workshop(out) as folder:
+        table = folder / "windows.parquet"
+        with _Table(table) as write:
+            for frame in _frames(predictor, genome, grid, runs, options, counts):
+                write(frame)
+                if on_windows is not None:
+                    on_windows(counts.predicted + counts.skipped, total)
+        if not counts.predicted:
+            raise DataError(
+                f"{genome.path}: all {counts.skipped:,} windows have more than {options.max_n_fraction:.0%} N; raise --max-n, "
+                f"or choose other regions"
+            )
+        files = _publish(table, out, grid, genome)
+    return ScanReport(
+        n_windows=counts.predicted,
+        n_skipped=counts.skipped,
+        n_short_contigs=sum(not grid.n_windows(length) for length in genome.lengths_bp.values()),
+        n_empty_regions=n_empty,
+        notes=(genome.note, *notes),
+        files=files,
+    )
+
+
+@contextmanager
+def _workshop(out: Path) -> Iterator[Path]:
+    """Give a folder beside the output that is gone afterwards; files are made there and then get their names."""
+    try:
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
+            yield Path(folder)
+    except OSError as error:
+        raise RunError(
+            f"cannot write {out}.*: {error.strerror or error}; check folder, space and permissions"
+        ) from error
+
+
+def _runs(grid: Grid, genome: Genome, bed: Path | None) -> tuple[list[Run], int, list[str]]:
+    n_empty, notes = 0, []
+    if bed is None:
+        runs = whole_runs(grid, genome.lengths_bp)
+        if not runs:
+            longest = max(genome.lengths_bp.values())
+            raise DataError(
+                f"{genome.path}: no window; the longest contig has {longest:,} bp, the model reads {grid.length_bp:,} bp"
+            )
+        return runs, n_empty, notes
+    regions = read_intervals(bed)
+    contigs, note = contigs_on(genome, regions.contigs, str(bed))
+    runs, n_empty = region_runs(grid, genome.lengths_bp, contigs, regions)
+    if not runs:
+        raise DataError(
+            f"{bed}: no window of {grid.length_bp:,} bp touches any of the {n_empty:,} regions; they lie beyond or at the ends "
+            f"of contigs shorter than that"
+        )
+    return runs, n_empty, [note] if note else []
+
+
+def _frames(
+    predictor: Predictor, genome: Genome, grid: Grid, runs: list[Run], options: ScanOptions, counts: _Counts
+) -> Iterator[pd.DataFrame]:
+    """Yield the rows of each block of windows: those of the strand "+", then those of "-"."""
+    for contig, first, after in blocks(runs, _WINDOWS):
+        starts = np.arange(first, after, dtype=np.int64) * grid.stride_bp
+        codes = genome.windows(contig, starts, grid.length_bp)
+        kept = np.flatnonzero(few_n(codes, options.max_n_fraction))
+        counts.skipped += len(codes) - len(kept)
+        counts.predicted += len(kept)
+        if not len(kept):
+            continue
+        codes, starts = codes[kept], np.tile(starts[kept], 2)
+        both = np.concatenate([codes, reverse_complement(codes)])
+        prediction = predictor.predict(both, device=options.device)
+        frame = predictions_frame(prediction).drop(columns="id")
+        if prediction.aleatoric_std is not None and prediction.total_std is not None:
+            for target, values in zip(prediction.target_names, prediction.total_std.T, strict=True):
+                frame[f"{target}_total_std"] = values.astype(np.float32)
+        place = {
+            "contig": np.full(len(both), contig, dtype=object),
+            "start": starts,
+            "stop": starts + grid.length_bp,
+            "strand": np.repeat(["+", "-"], len(codes)).astype(object),
+        }
+        yield pd.concat([pd.DataFrame(place), frame], axis=1)
+
+
+def few_n(codes: UInt8[ndarray, "n l"], max_fraction: float) -> Bool[ndarray, " n"]:
+    """Return whether each sequence has at most this share of N."""
+    return np.count_nonzero(codes == N_CODE, axis=1) <= max_fraction * codes.shape[1]
+
+
+class _Table:
+    """Appends frames to a Parquet file, whose columns the first frame sets."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writer: parquet.ParquetWriter | None = None
+
+    def __enter__(self) -> Callable[[pd.DataFrame], None]:
+        return self._write
+
+    def __exit__(self, *_: object) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+    def _write(self, frame: pd.DataFrame) -> None:
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+        if self._writer is None:
+            self._writer = parquet.ParquetWriter(self._path, table.schema)
+        self._writer.write_table(table)
+
+
+def _publish(table: Path, out: Path, grid: Grid, genome: Genome) -> tuple[Path, ...]:
+    """Write the tracks beside the table, then give every file its name."""
+    made = {out.with_name(f"{out.name}.parquet"): table}
+    for column in columns_of(parquet.read_schema(table).names):
+        for name, strand in STRANDS.items():
+            final = out.with_name(f"{out.name}.{column.replace('/', '_')}.{name}.bw")
+            made[final] = table.with_name(final.name)
+            write_track(table, column, strand, grid, genome.lengths_bp, made[final])
+    for final, part in made.items():
+        with atomic_file(final) as partial:
+            part.rename(partial)
+    return tuple(made)

@@ -1,0 +1,170 @@
+"""Scanning a genome: every window once, on both strands, as the model alone predicts it; tracks that hold it."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pybigtools
+import pytest
+from typer.testing import CliRunner
+
+from octodon.artifact.bundle import save
+from octodon.cli.main import app
+from octodon.data.genome import open_genome
+from octodon.distillation.student import Student
+from octodon.ensemble.network import FittedNetwork
+from octodon.errors import ConfigError, DataError, RunError
+from octodon.genomes.grid import Grid
+from octodon.genomes.scan import ScanOptions, ScanReport, scan
+from octodon.models.model import ModelConfig, build_model
+
+LENGTH, STRIDE = 32, 10
+COMPLEMENT = str.maketrans("ACGTN", "TGCAN")
+
+
+@pytest.fixture(scope="module")
+def student() -> Student:
+    config = ModelConfig(
+        backbone="deepstarr", length=LENGTH, n_targets=2, head="distilled", options={"width": 0.05}
+    )
+    fitted = FittedNetwork(
+        index=0, attempt=0, seed=0, weights=build_model(config, seed=1).state_dict(), history=[]
+    )
+    return Student(model=config, target_names=("dev", "hk"), units="log2", fitted=fitted)
+
+
+@pytest.fixture
+def contigs(tmp_path: Path) -> dict[str, str]:
+    rng = np.random.default_rng(3)
+    made = {
+        name: "".join(rng.choice(list("ACGT"), n)) for name, n in (("chr1", 205), ("chr2", 32), ("tiny", 31))
+    }
+    made["chr1"] = made["chr1"][:90] + "N" * 15 + made["chr1"][105:]
+    (tmp_path / "g.fa").write_text("".join(f">{name}\n{bases}\n" for name, bases in made.items()))
+    return made
+
+
+def _scan(
+    student: Student, folder: Path, out: str = "scan", **options: Any
+) -> tuple[ScanReport, pd.DataFrame]:
+    with open_genome(folder / "g.fa") as genome:
+        report = scan(student, genome, folder / out, ScanOptions(stride_bp=STRIDE, device="cpu", **options))
+    return report, pd.read_parquet(folder / f"{out}.parquet")
+
+
+def test_every_window_is_predicted_as_by_the_model_alone(
+    student: Student, contigs: dict[str, str], tmp_path: Path
+) -> None:
+    report, table = _scan(student, tmp_path, max_n_fraction=0.0)
+    expected = [
+        (name, start, strand)
+        for name in ("chr1", "chr2")
+        for strand in "+-"
+        for start in range(0, len(contigs[name]) - LENGTH + 1, STRIDE)
+        if "N" not in contigs[name][start : start + LENGTH]
+    ]
+    assert list(table[["contig", "start", "strand"]].itertuples(index=False, name=None)) == expected
+    assert report.n_windows == len(expected) // 2
+    assert report.n_skipped == sum(
+        "N" in contigs["chr1"][s : s + LENGTH] for s in range(0, 205 - LENGTH + 1, STRIDE)
+    )
+    assert report.n_short_contigs == 1
+    bases = [contigs[name][start : start + LENGTH] for name, start, _ in expected]
+    bases = [
+        text if strand == "+" else text[::-1].translate(COMPLEMENT)
+        for text, (_, _, strand) in zip(bases, expected, strict=True)
+    ]
+    alone = student.predict(bases, device="cpu")
+    np.testing.assert_allclose(table["dev_mean"], alone.mean[:, 0], atol=1e-6)
+    assert alone.epistemic_std is not None
+    np.testing.assert_allclose(table["hk_epistemic_std"], alone.epistemic_std[:, 1], atol=1e-6)
+    assert (table["stop"] - table["start"] == LENGTH).all()
+
+
+def test_tracks_hold_the_table(student: Student, contigs: dict[str, str], tmp_path: Path) -> None:
+    report, table = _scan(student, tmp_path)
+    names = {file.name for file in report.files}
+    assert names == {"scan.parquet"} | {
+        f"scan.{target}_{quantity}.{strand}.bw"
+        for target in ("dev", "hk")
+        for quantity in ("mean", "epistemic_std")
+        for strand in ("plus", "minus")
+    }
+    with pybigtools.open(str(tmp_path / "scan.hk_mean.minus.bw")) as track:
+        assert track.chroms() == {name: len(contigs[name]) for name in ("chr1", "chr2")}
+        rows = table[(table["contig"] == "chr1") & (table["strand"] == "-")]
+        margin = (LENGTH - STRIDE) // 2
+        assert list(track.records("chr1")) == [
+            (start + margin, start + margin + STRIDE, pytest.approx(value, abs=1e-6))
+            for start, value in zip(rows["start"], rows["hk_mean"], strict=True)
+        ]
+    assert {file.name for file in tmp_path.iterdir()} == names | {"g.fa"}  # nothing is left over
+
+
+def test_regions_give_the_windows_of_the_whole_scan_that_touch_them(
+    student: Student, contigs: dict[str, str], tmp_path: Path
+) -> None:
+    regions = [("1", 60, 61), ("1", 50, 75), ("1", 140, 163), ("2", 0, 5), ("2", 16, 17), ("1", 203, 205)]
+    (tmp_path / "r.bed").write_text("".join(f"{c}\t{a}\t{b}\n" for c, a, b in regions))
+    _, whole = _scan(student, tmp_path)
+    report, some = _scan(student, tmp_path, "some", bed=tmp_path / "r.bed")
+    margin = (LENGTH - STRIDE) // 2
+    touched = [
+        any("chr" + c == contig and start + margin < b and start + margin + STRIDE > a for c, a, b in regions)
+        for contig, start in zip(whole["contig"], whole["start"], strict=True)
+    ]
+    key = ["contig", "start", "strand"]
+    expected = whole[touched].sort_values(key, ignore_index=True)
+    pd.testing.assert_frame_equal(some.sort_values(key, ignore_index=True), expected, atol=1e-6)
+    assert report.n_empty_regions == 2  # chr2:0-5 and chr1:203-205 lie at the ends
+    assert any("'1' is 'chr1'" in note for note in report.notes)
+    assert len(contigs) == 3
+
+
+@pytest.mark.parametrize(("length", "stride"), [(32, 10), (31, 10), (10, 32), (7, 7), (150, 1)])
+def test_spans_lie_inside_windows_and_never_overlap(length: int, stride: int) -> None:
+    grid = Grid(length_bp=length, stride_bp=stride)
+    assert grid.margin_bp >= 0
+    assert grid.margin_bp + grid.span_bp <= length
+    assert grid.span_bp <= stride
+    for contig_bp in range(400):
+        assert grid.n_windows(contig_bp) == len(range(0, contig_bp - length + 1, stride))
+
+
+def test_what_cannot_be_scanned_is_one_line(
+    student: Student, contigs: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "g.fa").write_text(f">tiny\n{contigs['tiny']}\n>none\n")
+    with pytest.raises(DataError, match="no window; the longest contig has 31 bp, the model reads 32 bp"):
+        _scan(student, tmp_path)
+    (tmp_path / "g.fa").write_text(">a\n" + "N" * 100 + "\n")
+    with pytest.raises(DataError, match="all 7 windows have more than 5% N"):
+        _scan(student, tmp_path)
+    (tmp_path / "r.bed").write_text("b\t0\t50\n")
+    with pytest.raises(DataError, match=r"contigs are not in g.fa, first 'b'"):
+        _scan(student, tmp_path, bed=tmp_path / "r.bed")
+    (tmp_path / "r.bed").write_text("a\t0\t2\n")
+    with pytest.raises(DataError, match="no window of 32 bp touches"):
+        _scan(student, tmp_path, bed=tmp_path / "r.bed")
+    with pytest.raises(ConfigError, match="--max-n 2"):
+        ScanOptions(max_n_fraction=2.0)
+    with pytest.raises(ConfigError, match="--stride 0"):
+        Grid(length_bp=5, stride_bp=0)
+    with pytest.raises(ConfigError, match="is a folder"):
+        _scan(student, tmp_path, "")
+    with pytest.raises(RunError, match="cannot write"):
+        _scan(student, tmp_path, "absent/scan")
+    assert {file.name for file in tmp_path.iterdir()} == {"g.fa", "r.bed"}
+
+
+def test_the_command(student: Student, contigs: dict[str, str], tmp_path: Path) -> None:
+    save(student, tmp_path / "student")
+    command = ["scan", str(tmp_path / "student"), "--fasta", str(tmp_path / "g.fa"), "--stride", "10"]
+    result = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "out"), "--quiet", "--device", "cpu"])
+    assert result.exception is None, result.output
+    n_whole = math.floor((len(contigs["chr1"]) - LENGTH) / STRIDE) + 2
+    assert f"{n_whole - 5} windows, both strands" in result.output
+    assert "5 windows skipped: more than 5% N" in result.output
+    assert "1 contigs are shorter than the model's 32 bp" in result.output
