@@ -48,7 +48,7 @@ def test_every_copy_has_its_own_seed_whatever_the_number_of_copies() -> None:
     [
         ({"name": "mutat"}, "augmentation: no 'mutat'; did you mean 'mutate'"),
         ({"fraction": 0.1}, "has no name; expected e.g."),
-        ({"name": "mutate", "rate": 0.1}, "distill.recipes: mutate: .*'rate'"),
+        ({"name": "mutate", "rate": 0.1}, "mutate: no option 'rate'; did you mean 'fraction'"),
         ({"name": "mutate", "fraction": 3.0}, "mutate: fraction = 3.0, expected 0 to 1"),
     ],
 )

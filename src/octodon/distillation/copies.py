@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,12 +9,8 @@ import torch
 from jaxtyping import UInt8
 from numpy import ndarray
 
-from octodon.errors import ConfigError
 from octodon.seeds import derive_seed
-from octodon.training.augmentations import augmentations
-
-Recipe = Sequence[Mapping[str, Any]]
-"""Alterations applied one after another, each ``{"name": ..., option: value}``."""
+from octodon.training.augment import Recipe, alter_codes
 
 DEFAULT_RECIPES: tuple[tuple[dict[str, Any], ...], ...] = (
     ({"name": "recombine"}, {"name": "mutate", "fraction": 0.05}),
@@ -38,18 +33,7 @@ def altered_copy(codes: UInt8[ndarray, "n l"], recipe: Recipe, seed: int) -> UIn
     ConfigError
         For an unknown alteration or option.
     """
-    generator = torch.Generator().manual_seed(seed)
-    altered = torch.from_numpy(np.array(codes))
-    for step in recipe:
-        options = dict(step)
-        name = options.pop("name", None)
-        if not isinstance(name, str):
-            raise ConfigError(f"distill.recipes: {dict(step)} has no name; expected e.g. {{name = 'mutate'}}")
-        try:
-            altered = augmentations[name](altered, generator, **options)
-        except TypeError as error:
-            raise ConfigError(f"distill.recipes: {name}: {error}") from None
-    return altered.numpy()
+    return alter_codes(torch.from_numpy(np.array(codes)), recipe, seed).numpy()
 
 
 def copy_seed(seed: int, copy: int) -> int:

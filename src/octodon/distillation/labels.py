@@ -9,12 +9,13 @@ import numpy as np
 from numpy import ndarray
 
 from octodon.data.examples import Examples
-from octodon.distillation.copies import DEFAULT_RECIPES, Recipe, altered_copy, copy_seed
+from octodon.distillation.copies import DEFAULT_RECIPES, altered_copy, copy_seed
 from octodon.distillation.teachers import Teachers
 from octodon.ensemble.execution import Execution
 from octodon.ensemble.workers import threads
 from octodon.errors import DataError, RunError
 from octodon.records import MemberPredictions, Prediction
+from octodon.training.augment import Recipe
 
 LABELS = ("activity", "epistemic_std")
 """What students can learn, by name."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from octodon.errors import ConfigError
 from octodon.settings import Config
+from octodon.training.augment import check_recipe
 
 
 class TrainingConfig(Config):
@@ -50,3 +52,34 @@ class TrainingConfig(Config):
         if value != "backbone" and not (is_number and 0 < value <= 1):
             raise ValueError("expected a number above 0 and up to 1, or 'backbone'")
         return value
+
+    augment: tuple[dict[str, Any], ...] = Field(
+        default=(),
+        description="alterations of every training batch, e.g. [{name='shift', most_bp=20}], each with an optional "
+        "probability (share of the sequences); see octodon list augmentations",
+    )
+    augment_until: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="cosine: share of the epochs with alterations; the rest is fine-tuned without, at a small rate",
+    )
+
+    @field_validator("augment")
+    @classmethod
+    def _can_be_followed(cls, recipe: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+        try:
+            check_recipe(recipe)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        return recipe
+
+    @model_validator(mode="after")
+    def _phases_are_planned(self) -> TrainingConfig:
+        if self.augment_until < 1 and self.schedule == "plateau":
+            raise ValueError("augment_until needs schedule = 'cosine': a plateau may end before it")
+        return self
+
+    def recipe_of(self, epoch: int) -> tuple[dict[str, Any], ...]:
+        """Return the alterations of one epoch (from 0)."""
+        return self.augment if epoch < self.augment_until * self.epochs else ()

@@ -17,6 +17,7 @@ from octodon.models.model import Model
 from octodon.models.seeded import seeded
 from octodon.seeds import derive_seed
 from octodon.seq.onehot import one_hot
+from octodon.training.augment import alter_inputs
 from octodon.training.batches import batch_slices, epoch_order
 from octodon.training.config import TrainingConfig
 from octodon.training.schedule import Schedule
@@ -161,6 +162,7 @@ def _train_epoch(
     seed, epoch = seed_and_epoch
     order = torch.from_numpy(epoch_order(seed, epoch, len(train))).to(train.codes.device)
     slices = batch_slices(len(train), schedule.config.batch_size)
+    recipe = schedule.config.recipe_of(epoch)
     total = torch.zeros((), dtype=torch.float64, device=train.codes.device)
     for step, piece in enumerate(slices):
         rows = order[piece]
@@ -168,7 +170,8 @@ def _train_epoch(
         rate = schedule.step_rate(epoch * len(slices) + step, schedule.config.epochs * len(slices))
         for group in optimiser.param_groups:
             group["lr"] = rate
-        loss = model.head.loss(model(one_hot(train.codes[rows])), labels).sum()
+        inputs = alter_inputs(train.codes[rows], recipe, derive_seed(seed, "augment", epoch, step))
+        loss = model.head.loss(model(inputs), labels).sum()
         optimiser.zero_grad(set_to_none=True)
         # Training labels of a student are those of the ensemble: activity and std are there together, or neither.
         (loss / _n_present(labels["activity"])).backward()

@@ -1,0 +1,133 @@
+"""Alter a batch by a recipe: a list of augmentations by name, applied in order as a pure function of (codes, recipe, seed)."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from octodon.errors import ConfigError
+from octodon.registry import suggest
+from octodon.seeds import derive_seed
+from octodon.seq.onehot import one_hot
+from octodon.training.augmentations import Kind, augmentations, kind_of
+
+Step = Mapping[str, Any]
+"""``{"name": ..., option: value}``; ``probability`` is the share of sequences that it alters, each drawn for itself."""
+Recipe = Sequence[Step]
+
+
+def alter_codes(codes: UInt8[Tensor, "n l"], recipe: Recipe, seed: int) -> UInt8[Tensor, "n l"]:
+    """Return the altered sequences; random numbers are drawn on the device of the codes.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown augmentation or option, or one whose result is no sequence (noise on the one-hot).
+    """
+    steps = drawn_steps(recipe, seed)
+    for step in steps:
+        if kind_of(step["name"]) is Kind.INPUT:
+            raise ConfigError(
+                f"{step['name']}: makes inputs that are no sequences, which cannot be kept as such; leave it out, or "
+                f"alter as the network sees them (training.augment)"
+            )
+    return _apply(codes, steps, _generator(codes, seed))
+
+
+def alter_inputs(codes: UInt8[Tensor, "n l"], recipe: Recipe, seed: int) -> Float[Tensor, "n 4 l"]:
+    """Return the one-hot of the altered sequences, to which the steps that act on one-hot are applied last.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown augmentation or option.
+    """
+    if not recipe:
+        return one_hot(codes)
+    steps, generator = drawn_steps(recipe, seed), _generator(codes, seed)
+    on_codes = [step for step in steps if kind_of(step["name"]) is Kind.CODES]
+    on_inputs = [step for step in steps if kind_of(step["name"]) is Kind.INPUT]
+    return _apply(one_hot(_apply(codes, on_codes, generator)), on_inputs, generator)
+
+
+def drawn_steps(recipe: Recipe, seed: int) -> list[Step]:
+    """Return the recipe with every step that draws among others (``evoaug``) replaced by what it draws for this batch."""
+    steps: list[Step] = []
+    for number, step in enumerate(recipe):
+        name, options = _named(step)
+        if kind_of(name) is Kind.CHOICE:
+            # on the CPU: which operations run is Python's to know, and must not wait for a GPU
+            generator = torch.Generator().manual_seed(derive_seed(seed, "choice", number))
+            steps += _call(name, generator, options)
+        else:
+            steps.append(step)
+    return steps
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Refuse a recipe that could not be followed, by following it on four short sequences.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown augmentation, option or value.
+    """
+    for step in recipe:
+        name, options = _named(step)
+        _probability(name, options)
+        nested = options.get("operations", ()) if kind_of(name) is Kind.CHOICE else ()
+        check_recipe(nested)
+    alter_inputs(torch.zeros((4, 64), dtype=torch.uint8), recipe, seed=0)
+
+
+def _apply(values: Tensor, steps: Recipe, generator: torch.Generator) -> Tensor:
+    for step in steps:
+        name, options = _named(step)
+        probability = _probability(name, options)
+        altered = _call(name, values, generator, options)
+        if probability < 1:
+            rows = (len(values),) + (1,) * (values.dim() - 1)
+            chosen = torch.rand(rows, generator=generator, device=values.device) < probability
+            altered = torch.where(chosen, altered, values)
+        values = altered
+    return values
+
+
+def _named(step: Step) -> tuple[str, dict[str, Any]]:
+    options = dict(step)
+    name = options.pop("name", None)
+    if not isinstance(name, str):
+        raise ConfigError(f"augmentation: {dict(step)} has no name; expected e.g. {{name = 'mutate'}}")
+    return name, options
+
+
+def _probability(name: str, options: dict[str, Any]) -> float:
+    """Take the probability out of the options; 1 where none is given."""
+    value = options.pop("probability", 1.0)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+        raise ConfigError(
+            f"{name}: probability = {value!r}, expected above 0 and up to 1 (share of sequences altered)"
+        )
+    return float(value)
+
+
+def _call(name: str, *given: Any) -> Any:
+    *arguments, options = given
+    function = augmentations[name]
+    known = list(inspect.signature(function).parameters)[len(arguments) :]
+    for option in options:
+        if option not in known:
+            raise ConfigError(f"{name}: no option {option!r}; {suggest(option, [*known, 'probability'])}")
+    try:
+        return function(*arguments, **options)
+    except TypeError as error:
+        raise ConfigError(f"{name}: {str(error).splitlines()[0]}; give values of the right kind") from None
+
+
+def _generator(codes: Tensor, seed: int) -> torch.Generator:
+    return torch.Generator(device=codes.device).manual_seed(seed)
