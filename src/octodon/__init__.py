@@ -10,6 +10,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from octodon.artifact.bundle import load, save
+    from octodon.attribution.attribute import attribute
+    from octodon.attribution.record import Attribution
     from octodon.data.examples import Examples
     from octodon.data.formats.barcodes import read_barcodes
     from octodon.data.formats.deepstarr import read_deepstarr
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "octodon.artifact.bundle": ("load", "save"),
+    "octodon.attribution.attribute": ("attribute",),
+    "octodon.attribution.record": ("Attribution",),
     "octodon.data.examples": ("Examples",),
     "octodon.data.formats.barcodes": ("read_barcodes",),
     "octodon.data.formats.deepstarr": ("read_deepstarr",),
@@ -53,6 +57,7 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Attribution",
     "BundleError",
     "ConfigError",
     "DataError",
@@ -63,6 +68,7 @@ __all__ = [
     "Prediction",
     "RunError",
     "Student",
+    "attribute",
     "decode",
     "distill",
     "encode",

@@ -14,6 +14,7 @@ KINDS = {
     "readers": ("octodon.data.formats", "readers"),
     "sets": ("octodon.data.sets", "sets"),
     "metrics": ("octodon.metrics", "metrics"),
+    "methods": ("octodon.attribution.methods", "methods"),
     "augmentations": ("octodon.training.augmentations", "augmentations"),
 }
 

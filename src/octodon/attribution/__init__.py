@@ -1,0 +1,1 @@
+"""Attribution: which bases a prediction, or its uncertainty, rests on."""

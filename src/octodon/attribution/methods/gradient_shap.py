@@ -1,0 +1,48 @@
+"""Gradients at random points between every reference and the sequence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from octodon.attribution.methods import methods
+from octodon.attribution.methods._base import Explanation, Method, completeness_delta, gradient, hypothetical
+
+
+@methods.register("gradient_shap")
+@dataclass(frozen=True)
+class GradientShap(Method):
+    """GradientSHAP, also called expected gradients (Lundberg and Lee 2017; Erion et al. 2021).
+
+    Parameters
+    ----------
+    samples : int
+        Random points on the line from each reference.
+    """
+
+    samples: int = 1
+    needs_background: ClassVar[bool] = True
+
+    def __call__(
+        self,
+        f: nn.Module,
+        x: Float[Tensor, "n 4 l"],
+        background: Float[Tensor, "n k 4 l"] | None,
+        seed: int,
+    ) -> Explanation:
+        """Return the contributions of every base; an unbiased estimate of integrated gradients."""
+        assert background is not None
+        generator = torch.Generator().manual_seed(seed)
+        average = torch.zeros_like(background)
+        for _ in range(self.samples):
+            share = torch.rand(background.shape[:2], generator=generator, dtype=torch.float64)
+            share = share.to(x)[:, :, None, None]
+            point = background + share * (x[:, None] - background)
+            average += gradient(f, point.flatten(0, 1)).view_as(background) / self.samples
+        return Explanation(
+            maps=hypothetical(average, background), deltas=completeness_delta(f, x, background, average)
+        )
