@@ -63,14 +63,14 @@ def drawn_steps(recipe: Recipe, seed: int) -> list[Step]:
         if kind_of(name) is Kind.CHOICE:
             # on the CPU: which operations run is Python's to know, and must not wait for a GPU
             generator = torch.Generator().manual_seed(derive_seed(seed, "choice", number))
-            steps += _call(name, generator, options)
+            steps += drawn_steps(_call(name, generator, options), derive_seed(seed, "chosen", number))
         else:
             steps.append(step)
     return steps
 
 
 def check_recipe(recipe: Recipe) -> None:
-    """Refuse a recipe that could not be followed, by following it on four short sequences.
+    """Refuse a recipe that could not be followed, by following it on two sequences of 2,048 bp.
 
     Raises
     ------
@@ -79,10 +79,9 @@ def check_recipe(recipe: Recipe) -> None:
     """
     for step in recipe:
         name, options = _named(step)
-        _probability(name, options)
-        nested = options.get("operations", ()) if kind_of(name) is Kind.CHOICE else ()
-        check_recipe(nested)
-    alter_inputs(torch.zeros((4, 64), dtype=torch.uint8), recipe, seed=0)
+        if kind_of(name) is Kind.CHOICE:  # not all of what it may draw is drawn once
+            check_recipe(options.get("operations", ()))
+    alter_inputs(torch.zeros((2, 2048), dtype=torch.uint8), recipe, seed=0)
 
 
 def _apply(values: Tensor, steps: Recipe, generator: torch.Generator) -> Tensor:
@@ -120,9 +119,10 @@ def _call(name: str, *given: Any) -> Any:
     *arguments, options = given
     function = augmentations[name]
     known = list(inspect.signature(function).parameters)[len(arguments) :]
+    known += [] if kind_of(name) is Kind.CHOICE else ["probability"]
     for option in options:
         if option not in known:
-            raise ConfigError(f"{name}: no option {option!r}; {suggest(option, [*known, 'probability'])}")
+            raise ConfigError(f"{name}: no option {option!r}; {suggest(option, known)}")
     try:
         return function(*arguments, **options)
     except TypeError as error:
