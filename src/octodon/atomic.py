@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from octodon.errors import RunError
+
+_PARTIAL = re.compile(r"\..+\.\d+\.(partial(\..+)?|old)")
+"""Names that a writer in progress gives, see below: ``.NAME.PID.partial.SUFFIX``, ``.NAME.PID.old``."""
 
 
 @contextmanager
@@ -30,9 +34,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
         _sync(partial)
         partial.replace(path)
     except OSError as error:
-        raise RunError(
-            f"cannot write {path}: {error.strerror or error}; check folder, space and permissions"
-        ) from error
+        raise _refusal(path, error) from error
     finally:
         with suppress(OSError):  # where nothing can be written there is nothing to remove
             partial.unlink()
@@ -57,9 +59,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         else:
             partial.rename(path)
     except OSError as error:
-        raise RunError(
-            f"cannot write {path}: {error.strerror or error}; check folder, space and permissions"
-        ) from error
+        raise _refusal(path, error) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -73,6 +73,53 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write JSON atomically, readable by people."""
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def append_json(path: Path, record: Any) -> None:
+    """Append one line of JSON to a log; what a full disk left of an earlier line is cut off first.
+
+    Raises
+    ------
+    RunError
+        The line cannot be written.
+    """
+    try:
+        with path.open("ab+") as file:
+            _cut_unfinished_line(file)
+            file.write(json.dumps(record).encode() + b"\n")
+    except OSError as error:
+        raise _refusal(path, error) from error
+
+
+def _cut_unfinished_line(file: BinaryIO) -> None:
+    size = file.seek(0, os.SEEK_END)
+    if size == 0:
+        return
+    file.seek(size - 1)
+    if file.read(1) == b"\n":
+        return
+    file.seek(0)
+    file.truncate(file.read().rfind(b"\n") + 1)
+
+
+def is_partial(path: Path) -> bool:
+    """Whether the name is that of a file or folder which a writer has not finished."""
+    return _PARTIAL.fullmatch(path.name) is not None
+
+
+def remove_partials(folder: Path) -> list[Path]:
+    """Remove what killed writers left under ``folder`` and return it; nobody may be writing there."""
+    found = [path for path in folder.rglob(".*") if is_partial(path)]
+    for path in found:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    return found
+
+
+def _refusal(path: Path, error: OSError) -> RunError:
+    return RunError(f"cannot write {path}: {error.strerror or error}; check folder, space and permissions")
 
 
 def _sync(path: Path) -> None:

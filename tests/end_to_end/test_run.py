@@ -270,7 +270,7 @@ def interrupted(cli: Cli, experiment: Path, out: Path, monkeypatch: pytest.Monke
     with monkeypatch.context() as patched:
         patched.setattr("octodon.experiment.stages.distil_students", stop)
         code, _, err = cli("run", experiment, "--out", out, "--quiet")
-    assert (code, "goes on" in err) == (130, True)
+    assert (code, "To go on: octodon run" in err) == (130, True)
 
 
 def test_a_run_does_not_go_on_with_other_data_but_may_with_fewer_processes(

@@ -1,10 +1,11 @@
 """A file or folder is done or not there."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from octodon.atomic import atomic_file, atomic_folder, write_json, write_text
+from octodon.atomic import append_json, atomic_file, atomic_folder, remove_partials, write_json, write_text
 from octodon.errors import DataError, RunError
 
 
@@ -70,3 +71,37 @@ def test_text_and_json(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON compliant"):  # NaN is no JSON
         write_json(tmp_path / "a.json", {"b": float("nan")})
     assert "null" in (tmp_path / "a.json").read_text()
+
+
+def test_a_log_goes_on_after_a_line_that_was_cut_off(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    append_json(log, {"a": 1})
+    for torn in ('{"b": ', "x"):
+        with log.open("a") as file:
+            file.write(torn)
+        append_json(log, [torn])
+    assert log.read_text() == '{"a": 1}\n["{\\"b\\": "]\n["x"]\n'
+    log.write_text("torn at once")
+    append_json(log, 2)
+    assert log.read_text() == "2\n"
+    with pytest.raises(RunError, match=r"cannot write .*log: .*; check folder"):
+        append_json(log / "log", 1)
+
+
+def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    kept = [
+        tmp_path / name
+        for name in ("a.json", ".lock", ".partial", "sub/.a.partial", "sub/a.1.partial", ".a.b.old")
+    ]
+    for path in kept:
+        path.touch()
+    left, writers = [], []
+    for block, name in ((atomic_file, "sub/w.x.json"), (atomic_file, "plain"), (atomic_folder, "bundle")):
+        writers.append(block(tmp_path / name))
+        left.append(writers[-1].__enter__())
+        left[-1].is_dir() or left[-1].touch()
+    (left[2] / "file").touch()
+    (tmp_path / f".bundle.{os.getpid()}.old").mkdir()
+    assert set(remove_partials(tmp_path)) == {*left, tmp_path / f".bundle.{os.getpid()}.old"}
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == set(kept)

@@ -1,5 +1,6 @@
 """The label table on disk, with teachers whose every answer is known: member k says (k + 1) * GC and TA - k * GC."""
 
+import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,7 @@ def test_labels_are_made_once(tmp_path: Path) -> None:
     assert asked == [120, 40, 120, 120]
     _distil(teachers, examples(), tmp_path)
     assert teachers.asked == asked
-    (tmp_path / "arrays" / "complete").unlink()  # a run that was killed while labelling
+    shutil.rmtree(tmp_path / "arrays")  # a run that was killed while labelling: whole or absent
     _distil(teachers, examples(), tmp_path)
     assert teachers.asked == asked * 2
     for name, values in _arrays(tmp_path).items():

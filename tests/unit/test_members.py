@@ -18,11 +18,13 @@ from octodon.ensemble.ensemble import Ensemble
 from octodon.ensemble.execution import Execution
 from octodon.ensemble.member_labels import labelled_splits
 from octodon.ensemble.network import NetworkJob, fit_network, network_seed, read_fitted, read_history
+from octodon.ensemble.progress import found_before
 from octodon.ensemble.train import train_ensemble
 from octodon.ensemble.workers import Workers
 from octodon.errors import RunError
 from octodon.models.backbones import backbones
 from octodon.models.model import ModelConfig
+from octodon.training.checkpoint import Checkpoint
 from octodon.training.loop import DivergedError
 
 
@@ -157,17 +159,88 @@ def test_an_interrupted_member_leaves_no_epochs_in_the_history_of_the_next(tmp_p
     assert min(record["valid_loss"] for record in history) > 0
 
 
+def test_an_interrupted_member_goes_on_from_its_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, job = _job(tmp_path / "whole"), _job(tmp_path / "broken")
+    always = TRAINING.model_copy(update={"checkpoint_seconds": 0.0})
+    job = replace(job, training=always)
+    fit_network(whole)
+    with monkeypatch.context() as patched:
+        # after the second epoch is logged and before its state is written, as late as it can be
+        patched.setattr(Checkpoint, "save", _saving_once(Checkpoint.save))
+        with pytest.raises(KeyboardInterrupt):
+            fit_network(job)
+    assert [record["epoch"] for record in read_history(job.folder)] == [0, 1]
+    assert found_before(tmp_path / "broken", "member") == "member 0 goes on after epoch 1"
+    with pytest.raises(RunError, match="checkpoint of another training"):
+        fit_network(replace(job, seed=1))
+    fit_network(job)
+    resumed, expected = read_fitted(job.folder, 0), read_fitted(whole.folder, 0)
+    assert same_weights(resumed.weights, expected.weights)
+    assert [record | {"seconds": 0} for record in resumed.history] == [
+        record | {"seconds": 0} for record in expected.history
+    ]
+    assert {path.name for path in job.folder.iterdir()} == {
+        "done.json",
+        "history.jsonl",
+        "weights.safetensors",
+    }
+    assert found_before(tmp_path / "broken", "member") == "kept member 0"
+
+
+def _saving_once(save: Any) -> Any:
+    saved = []
+
+    def save_or_die(self: Checkpoint, state: Any) -> None:
+        if saved:
+            raise KeyboardInterrupt
+        saved.append(state)
+        save(self, state)
+
+    return save_or_die
+
+
+def test_a_checkpoint_is_of_one_config_seed_and_data(tmp_path: Path) -> None:
+    job = _job(tmp_path)
+    others = [
+        replace(job, seed=1),
+        replace(job, index=1),
+        replace(job, role="student"),
+        replace(job, data="other"),
+        replace(job, model=replace(MODEL, head="mean")),
+        replace(job, model=replace(MODEL, backbone="deepstarr")),
+        replace(job, model=replace(MODEL, options={"channels": 4})),
+        replace(job, training=TRAINING.model_copy(update={"batch_size": 16})),
+    ]
+    assert len({each.identity for each in (job, *others)}) == 1 + len(others)
+    elsewhere = replace(job, folder=tmp_path / "x", threads=2, device="cuda")
+    assert elsewhere.identity == job.identity  # where and how often is all the same
+    seldom = TRAINING.model_copy(update={"checkpoint_seconds": 99.0})
+    assert replace(job, training=seldom).identity == job.identity
+
+
+def test_arrays_are_known_by_every_value(tmp_path: Path) -> None:
+    arrays = {"a": np.arange(6, dtype=np.float32), "b": np.zeros((2, 3), np.uint8)}
+    first = SharedArrays.write(tmp_path / "0", arrays).fingerprint()
+    assert SharedArrays.write(tmp_path / "1", arrays).fingerprint() == first
+    changed = arrays["a"].copy()
+    changed[3] = np.nextafter(changed[3], 4)
+    for number, other in enumerate(({"a": changed}, {"b": np.zeros((3, 2), np.uint8)}), start=2):
+        assert SharedArrays.write(tmp_path / str(number), arrays | other).fingerprint() != first
+
+
 def test_a_diverged_member_is_reported_and_trained_again_from_its_next_seed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seeds: list[int] = []
 
-    def diverging_once(model: Any, train: Any, valid: Any, config: Any, seed: int, on_epoch: Any) -> Any:
+    def diverging_once(model: Any, train: Any, valid: Any, config: Any, seed: int, **options: Any) -> Any:
         seeds.append(seed)
+        history = real_fit(model, train, valid, config, seed, **options)
         if len(seeds) == 1:
-            real_fit(model, train, valid, config, seed, on_epoch=on_epoch)
             raise DivergedError("loss is nan in epoch 4")
-        return real_fit(model, train, valid, config, seed, on_epoch=on_epoch)
+        return history
 
     real_fit = network.fit
     monkeypatch.setattr(network, "fit", diverging_once)

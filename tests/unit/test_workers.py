@@ -1,6 +1,7 @@
 """Where jobs run. Functions are local to the tests, as in a notebook: the workers cannot import them."""
 
 import os
+import signal
 import time
 from typing import Any
 
@@ -59,6 +60,40 @@ def test_an_exception_of_the_display_ends_the_run() -> None:
         with pytest.raises(KeyboardInterrupt):
             workers.run(job, range(3), on_tick=broken)
         assert workers.run(job, range(3)) == [0, 1, 2]
+
+
+def test_no_more_processes_than_jobs_and_more_when_more_jobs_come() -> None:
+    def job(number: int) -> int:
+        time.sleep(0.2)
+        return os.getpid()
+
+    with Workers(2) as workers:
+        assert len(set(workers.run(job, range(1)))) == 1
+        assert len(set(workers.run(job, range(4)))) == 2
+
+
+def test_an_interrupted_run_in_processes_ends_at_once() -> None:
+    def forever(number: int) -> None:
+        time.sleep(600)
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with Workers(1) as workers, pytest.raises(KeyboardInterrupt):
+        workers.run(forever, range(3), on_tick=interrupt)
+
+
+def test_ctrl_c_reaches_a_job_in_this_process() -> None:
+    ended = []
+
+    def job(number: int) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(600)
+        ended.append(number)
+
+    with Workers(0) as workers, pytest.raises(KeyboardInterrupt):
+        workers.run(job, range(3), on_tick=lambda: None)
+    assert not ended
 
 
 def test_no_jobs_no_results() -> None:

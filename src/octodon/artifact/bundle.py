@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 
 import octodon
 from octodon.atomic import atomic_folder
@@ -63,7 +64,8 @@ def save(model: Ensemble | Student, path: str | Path, provenance: Mapping[str, A
     }
     _refuse_other_content(Path(path))
     with atomic_folder(Path(path)) as folder:
-        save_file(weights, folder / "weights.safetensors")
+        # as bytes: a full disk is then an OSError, not an error of safetensors
+        (folder / "weights.safetensors").write_bytes(to_bytes(weights))
         (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
         (folder / "provenance.json").write_text(json.dumps(_provenance(provenance), indent=2) + "\n")
     return Path(path)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from octodon.cli.options import ExperimentFile, OutFolder, Quiet, Set
+from octodon.cli.options import ExperimentFile, OutFolder, Quiet, Restart, Set
 
 
 def add_to(app: typer.Typer) -> None:
@@ -29,6 +29,7 @@ def distill(
     ],
     out: OutFolder = Path("run"),
     set: Set = None,
+    restart: Restart = False,
     quiet: Quiet = False,
 ) -> None:
     """Distil networks that exist already; nothing but the student is trained.
@@ -37,8 +38,11 @@ def distill(
     """
     from octodon.cli.output import print_files, print_summary, resumable, say
     from octodon.experiment.config import load_config
+    from octodon.experiment.folder import refuse_restart
     from octodon.experiment.given import distil_given
 
+    if restart:
+        refuse_restart(out)
     config = load_config(experiment, set or [])
     with resumable():
         result = distil_given(config, teachers, out, progress=not quiet, say=say)

@@ -16,6 +16,12 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override a setting; may be repeated."),
 ]
+Restart = Annotated[
+    bool,
+    typer.Option(
+        "--restart", help="Start anew, in a new folder: nothing is deleted, so one with a run is refused."
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress display.")]
 Sequence = Annotated[str, typer.Option("--sequence", help="Column of the sequences in a table.")]
 Id = Annotated[

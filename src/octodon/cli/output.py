@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +17,10 @@ if TYPE_CHECKING:
 def say(line: str) -> None:
     """Print a line of progress to standard error."""
     sys.stderr.write(line + "\n")
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, treated by everything below like Ctrl-C."""
 
 
 @contextmanager
@@ -31,14 +37,23 @@ def counting(what: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def resumable() -> Iterator[None]:
-    """Say, when a run is stopped from the keyboard, that it can go on; exit code 130."""
+    """End on Ctrl-C (exit code 130) and SIGTERM (143) with one line that says how to go on."""
     import typer
 
+    def terminate(number: int, frame: object) -> None:
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
     try:
         yield
-    except KeyboardInterrupt:
-        say("stopped; the same command goes on from the networks that are finished")
-        raise typer.Exit(130) from None
+    except KeyboardInterrupt as stop:
+        command = shlex.join(["octodon", *sys.argv[1:]])
+        say(
+            f"stopped; what is finished is kept, and every network up to its last checkpoint. To go on: {command}"
+        )
+        raise typer.Exit(128 + (signal.SIGTERM if isinstance(stop, _Terminated) else signal.SIGINT)) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def print_summary(metrics: pd.DataFrame) -> None:

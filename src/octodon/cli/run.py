@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from octodon.cli.options import ExperimentFile, OutFolder, Quiet, Set
+from octodon.cli.options import ExperimentFile, OutFolder, Quiet, Restart, Set
 
 
 def add_to(app: typer.Typer) -> None:
@@ -15,16 +15,24 @@ def add_to(app: typer.Typer) -> None:
 
 
 def run(
-    experiment: ExperimentFile, out: OutFolder = Path("run"), set: Set = None, quiet: Quiet = False
+    experiment: ExperimentFile,
+    out: OutFolder = Path("run"),
+    set: Set = None,
+    restart: Restart = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train the ensemble, distil the student, evaluate both on the test set.
 
-    A folder in which the same experiment was interrupted goes on with the networks that are finished there.
+    In a folder where the same experiment was interrupted it goes on: finished networks are kept, the others go on from
+    their last checkpoint. A finished folder is left as it is. Ctrl-C stops at once; the same command goes on.
     """
     from octodon.cli.output import print_files, print_summary, resumable, say
     from octodon.experiment.config import load_config
+    from octodon.experiment.folder import refuse_restart
     from octodon.experiment.run import run_experiment
 
+    if restart:
+        refuse_restart(out)
     with resumable():
         result = run_experiment(load_config(experiment, set or []), out, progress=not quiet, say=say)
     print_summary(result.metrics)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from octodon.cli.options import ExperimentFile, OutFolder, Quiet, Set
+from octodon.cli.options import ExperimentFile, OutFolder, Quiet, Restart, Set
 
 
 def add_to(app: typer.Typer) -> None:
@@ -27,13 +27,20 @@ def sweep(
     ] = "0.1,0.25,0.5,0.75,1",
     out: OutFolder = Path("sweep"),
     set: Set = None,
+    restart: Restart = False,
     quiet: Quiet = False,
 ) -> None:
-    """Repeat the experiment per training fraction and draw accuracy against the amount of data."""
+    """Repeat the experiment per training fraction and draw accuracy against the amount of data.
+
+    An interrupted sweep goes on: finished fractions are kept, the one that was running goes on from its checkpoints.
+    """
     from octodon.cli.output import resumable, say
     from octodon.experiment.config import load_config
+    from octodon.experiment.folder import refuse_restart
     from octodon.experiment.sweep import parse_fractions, run_sweep
 
+    if restart:
+        refuse_restart(out)
     config = load_config(experiment, set or [])
     with resumable():
         figure = run_sweep(config, parse_fractions(fractions), out, progress=not quiet, say=say)

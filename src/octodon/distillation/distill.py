@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from octodon.atomic import atomic_folder
 from octodon.data.examples import Examples
 from octodon.distillation.config import DISTILL_PRESETS, DistillConfig, StudentTraining
 from octodon.distillation.labels import (
@@ -57,9 +58,11 @@ def distil_students(
         No room for the labelled copies, or a network that diverges from every seed.
     """
     arrays = SharedArrays(folder / "arrays")
-    if not (folder / "arrays" / "complete").is_file():
-        _write_labels(teachers, examples, config, arrays.folder, seed=seed, execution=execution)
-        (folder / "arrays" / "complete").touch()
+    if not arrays.folder.is_dir():
+        # whole or absent: killed while labelling, a run asks again; what networks have answered is cached
+        with atomic_folder(arrays.folder) as partial:
+            _write_labels(teachers, examples, config, partial, seed=seed, execution=execution)
+    fingerprint = arrays.fingerprint()
     jobs = [
         NetworkJob(
             role="student",
@@ -72,6 +75,7 @@ def distil_students(
             device=execution.device,
             # not from the number of processes, so that where it is computed does not change the last bits
             threads=max(1, cpu_count() // config.students),
+            data=fingerprint,
         )
         for index in range(config.students)
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -66,6 +67,7 @@ def write_labelled_copies(
         for name, values in files.items()
     }
     for name, values in files.items():
+        _reserve(folder / f"{name}.npy")
         targets[name][:n] = values
     for number, recipe in enumerate(recipes):
         if teachers is None:
@@ -91,6 +93,13 @@ def _require_room(folder: Path, n_bytes: int) -> None:
             f"{folder}: labelled copies need {n_bytes / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free; make room, or "
             f"ask for fewer distill.copies"
         )
+
+
+def _reserve(path: Path) -> None:
+    """Take the room of a mapped file now, where the system can: an OSError here, not the end of the process later."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 def pick_recipes(copies: int, recipes: tuple[Recipe, ...] = DEFAULT_RECIPES) -> tuple[Recipe, ...]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy import ndarray
+
+from octodon.atomic import atomic_file
 
 
 @dataclass(frozen=True)
@@ -21,8 +24,18 @@ class SharedArrays:
         """Write arrays and return the handle that workers receive."""
         folder.mkdir(parents=True, exist_ok=True)
         for name, values in arrays.items():
-            np.save(folder / f"{name}.npy", values)
+            with atomic_file(folder / f"{name}.npy") as partial:
+                np.save(partial, values)
         return cls(folder)
+
+    def fingerprint(self) -> str:
+        """Return a hash of every array's name, type, shape and values; a GB takes about a second."""
+        digest = hashlib.blake2b(digest_size=16)
+        for path in sorted(self.folder.glob("*.npy")):
+            values = np.load(path, mmap_mode="r")
+            digest.update(f"{path.stem} {values.dtype} {values.shape}".encode())
+            digest.update(np.ascontiguousarray(values).data)
+        return digest.hexdigest()
 
     def __getitem__(self, name: str) -> ndarray:
         # "c": pages are shared until written, and nobody writes; torch wraps such arrays without a copy or a warning.

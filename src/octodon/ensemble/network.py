@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from dataclasses import asdict, dataclass
@@ -9,17 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
-from octodon.atomic import atomic_file, write_json
+from octodon.atomic import append_json, atomic_file, write_json, write_text
 from octodon.ensemble.arrays import SharedArrays
 from octodon.ensemble.workers import threads
 from octodon.errors import RunError
 from octodon.models.model import Model, ModelConfig, build_model
 from octodon.seeds import derive_seed
+from octodon.training.checkpoint import Checkpoint, read_header
 from octodon.training.config import TrainingConfig
-from octodon.training.loop import DivergedError, EpochRecord, LabelledCodes, fit
+from octodon.training.loop import DivergedError, LabelledCodes, fit
+from octodon.training.state import EpochRecord, TrainingState
 
+CHECKPOINT = "checkpoint.safetensors"
 MOST_ATTEMPTS = 3
 """A network whose loss diverges is trained again from its next seed at most this often in all."""
 
@@ -37,7 +41,10 @@ class NetworkJob:
     arrays : SharedArrays
         Holds ``train.codes``, ``valid.codes`` and labels ``train.label.NAME``, ``valid.label.NAME``.
     folder : Path
-        Receives ``history.jsonl`` as it goes, then ``weights.safetensors`` and, last, ``done.json``.
+        Receives ``history.jsonl`` and ``checkpoint.safetensors`` as it goes, then ``weights.safetensors`` and, last,
+        ``done.json``.
+    data : str
+        Fingerprint of the arrays: a checkpoint made on others is refused.
     """
 
     role: str
@@ -49,6 +56,30 @@ class NetworkJob:
     folder: Path
     device: str = "cpu"
     threads: int = 1
+    data: str = ""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the folder holds the finished network."""
+        return (self.folder / "done.json").is_file()
+
+    @property
+    def identity(self) -> str:
+        """Names everything that determines the network, as its checkpoints carry it."""
+        backbone = self.model.backbone
+        model = asdict(self.model) | {"backbone": backbone if isinstance(backbone, str) else repr(backbone)}
+        training = self.training.model_dump(exclude={"checkpoint_seconds"})
+        parts = [self.role, self.index, self.seed, model, training, self.data]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True, default=repr).encode()).hexdigest()
+
+    def checkpoint(self, attempt: int) -> Checkpoint:
+        """Return where the state of one attempt is kept."""
+        return Checkpoint(
+            path=self.folder / CHECKPOINT,
+            identity=self.identity,
+            attempt=attempt,
+            seconds=self.training.checkpoint_seconds,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,8 +99,11 @@ def network_seed(seed: int, role: str, index: int, attempt: int) -> int:
 
 
 def fit_network(job: NetworkJob) -> None:
-    """Fit the network of a job into its folder; does nothing if the folder already holds the finished network."""
-    if (job.folder / "done.json").is_file():
+    """Fit the network of a job into its folder, going on from its checkpoint if there is one.
+
+    Does nothing if the folder already holds the finished network.
+    """
+    if job.is_done:
         return
     job.folder.mkdir(parents=True, exist_ok=True)
     with threads(job.threads):
@@ -79,22 +113,36 @@ def fit_network(job: NetworkJob) -> None:
 def _fit_until_finite(job: NetworkJob) -> None:
     device = torch.device(job.device)
     train, valid = (_load(job.arrays, name).to(device) for name in ("train", "valid"))
-    # What an interrupted process has logged belongs to a training that begins again here.
-    (job.folder / "history.jsonl").unlink(missing_ok=True)
-    for attempt in range(MOST_ATTEMPTS):
+    first = last_attempt(job)
+    rewind_history(job.folder, first, job.checkpoint(first).load())
+    for attempt in range(first, MOST_ATTEMPTS):
         seed = network_seed(job.seed, job.role, job.index, attempt)
         model = build_model(job.model, derive_seed(seed, "init")).to(device)
+        log = EpochLog(job.folder, attempt)
         try:
-            fit(model, train, valid, job.training, seed, on_epoch=_Log(job.folder, attempt))
+            fit(model, train, valid, job.training, seed, on_epoch=log, checkpoint=job.checkpoint(attempt))
         except DivergedError as error:
-            _Log(job.folder, attempt).note(str(error))
+            log.note(str(error))
             continue
-        _finish(job, model, attempt, seed)
+        finish(job, model, attempt, seed)
         return
     raise RunError(
         f"{job.role} {job.index}: the loss diverged from {MOST_ATTEMPTS} seeds; lower learning_rate, or check the "
         f"targets for outliers (octodon check)"
     )
+
+
+def last_attempt(job: NetworkJob) -> int:
+    """Return the attempt whose state the folder holds, 0 where it holds none."""
+    path = job.folder / CHECKPOINT
+    return read_header(path)["attempt"] if path.is_file() else 0
+
+
+def rewind_history(folder: Path, attempt: int, state: TrainingState | None) -> None:
+    """Cut the log back to what ``state`` knows: the epochs after it will be done again."""
+    earlier = [record for record in _read_log(folder) if record["attempt"] < attempt]
+    kept = [asdict(record) | {"attempt": attempt} for record in (state.history if state else ())]
+    write_text(folder / "history.jsonl", "".join(json.dumps(record) + "\n" for record in earlier + kept))
 
 
 def read_fitted(folder: Path, index: int) -> FittedNetwork:
@@ -111,14 +159,16 @@ def read_fitted(folder: Path, index: int) -> FittedNetwork:
 
 def read_history(folder: Path, attempt: int | None = None) -> list[dict[str, Any]]:
     """Return the epochs logged so far (of one attempt, or of all); a line that is still being written is left out."""
+    records = _read_log(folder)
+    return [r for r in records if "epoch" in r and (attempt is None or r["attempt"] == attempt)]
+
+
+def _read_log(folder: Path) -> list[dict[str, Any]]:
     path = folder / "history.jsonl"
     if not path.is_file():
         return []
-    records = []
-    for line in path.read_text().splitlines(keepends=True):
-        if line.endswith("\n"):
-            records.append(json.loads(line))
-    return [r for r in records if "epoch" in r and (attempt is None or r["attempt"] == attempt)]
+    lines = path.read_text().splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 def _load(arrays: SharedArrays, split: str) -> LabelledCodes:
@@ -129,15 +179,17 @@ def _load(arrays: SharedArrays, split: str) -> LabelledCodes:
     )
 
 
-def _finish(job: NetworkJob, model: Model, attempt: int, seed: int) -> None:
+def finish(job: NetworkJob, model: Model, attempt: int, seed: int) -> None:
+    """Write the weights of a fitted network, then mark it as done; its checkpoint goes."""
     weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     with atomic_file(job.folder / "weights.safetensors") as partial:
-        save_file(weights, partial)
+        partial.write_bytes(save(weights))  # a full disk is then an OSError, not one of safetensors
     done = {"attempt": attempt, "seed": seed, "index": job.index, "finished": time.time()}
     write_json(job.folder / "done.json", done)
+    job.checkpoint(attempt).remove()
 
 
-class _Log:
+class EpochLog:
     """Appends one JSON line per epoch, which the parent reads for its progress display."""
 
     def __init__(self, folder: Path, attempt: int) -> None:
@@ -145,11 +197,12 @@ class _Log:
         self.attempt = attempt
 
     def __call__(self, record: EpochRecord) -> None:
+        """Log a finished epoch."""
         self._write(asdict(record) | {"attempt": self.attempt})
 
     def note(self, message: str) -> None:
+        """Log why this attempt ended."""
         self._write({"attempt": self.attempt, "diverged": message})
 
     def _write(self, record: dict[str, Any]) -> None:
-        with self.path.open("a") as file:
-            file.write(json.dumps(record) + "\n")
+        append_json(self.path, record)

@@ -4,12 +4,34 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from octodon.ensemble.network import NetworkJob, read_history
+from octodon.ensemble.network import CHECKPOINT, NetworkJob, read_history
+from octodon.training.checkpoint import read_header
+
+
+def found_before(folder: Path, role: str) -> str | None:
+    """Return what an interrupted training left in ``folder``, None if nothing: "kept member 0, 1; member 2 goes on after epoch 5".
+
+    Raises
+    ------
+    RunError
+        A checkpoint there is damaged.
+    """
+    kept, going_on = [], []
+    for path in sorted(folder.glob(f"{role}_*")):
+        index = int(path.name.removeprefix(f"{role}_"))
+        if (path / "done.json").is_file():
+            kept.append(index)
+        elif (path / CHECKPOINT).is_file():
+            epochs = len(read_header(path / CHECKPOINT)["history"])
+            going_on.append(f"{role} {index} goes on after epoch {epochs}")
+    said = [f"kept {role} {', '.join(map(str, kept))}"] if kept else []
+    return "; ".join(said + going_on) or None
 
 
 class TrainingProgress:
@@ -32,11 +54,7 @@ class TrainingProgress:
 
     def __enter__(self) -> TrainingProgress:
         self._progress.start()
-        self._reported = {i for i, job in enumerate(self.jobs) if (job.folder / "done.json").is_file()}
-        if self._reported and self.enabled:
-            self.console.print(
-                f"{len(self._reported)} of {len(self.jobs)} networks were finished before and are kept"
-            )
+        self._reported = {i for i, job in enumerate(self.jobs) if job.is_done}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -65,7 +83,7 @@ class TrainingProgress:
         if number not in self._tasks:
             self._tasks[number] = self._progress.add_task(name, total=job.training.epochs, state=state)
         self._progress.update(self._tasks[number], completed=history[-1]["epoch"] + 1, state=state)
-        if (job.folder / "done.json").is_file():
+        if job.is_done:
             self._reported.add(number)
             seconds = sum(record["seconds"] for record in history)
             self._progress.update(self._tasks[number], completed=job.training.epochs)

@@ -35,7 +35,7 @@ def train_networks(jobs: list[NetworkJob], execution: Execution) -> list[FittedN
     RunError
         When a network diverges from every seed, or a worker process dies.
     """
-    open_jobs = [job for job in jobs if not (job.folder / "done.json").is_file()]
+    open_jobs = [job for job in jobs if not job.is_done]
     with TrainingProgress(jobs, enabled=execution.progress) as display:
         _fit(open_jobs, execution, display.tick)
     fitted = [read_fitted(job.folder, job.index) for job in jobs]
@@ -72,6 +72,7 @@ def train_ensemble(
         raise DataError("train: one training row; batch normalisation needs at least two")
     data = labelled_splits(examples, config.head)
     arrays = SharedArrays.write(folder / "arrays", data)
+    fingerprint = arrays.fingerprint()
     jobs = [
         NetworkJob(
             role="member",
@@ -82,6 +83,7 @@ def train_ensemble(
             arrays=arrays,
             folder=folder / f"member_{index:03d}",
             device=execution.device,
+            data=fingerprint,
         )
         for index in range(config.members)
     ]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 _TICK_SECONDS = 0.3
+_ORPHAN_SECONDS = 0.2
 _KEEP_FREED_MEMORY = {
     "MALLOC_TRIM_THRESHOLD_": str(2**30),
     "MALLOC_MMAP_THRESHOLD_": str(2**25),
@@ -35,13 +37,15 @@ class Workers:
     Parameters
     ----------
     processes : int or None
-        Worker processes; None = one per core, 0 = in this process, one job after another. Processes are fresh interpreters
-        (never forks of this one, whose threads would not survive) and accept classes defined in a notebook.
+        Most worker processes; None = one per core, 0 = in this process, one job after another. Processes are fresh
+        interpreters (never forks of this one, whose threads would not survive) and accept classes defined in a notebook.
+        There are never more of them than jobs.
     """
 
     def __init__(self, processes: int | None = None) -> None:
         self.processes = cpu_count() if processes is None else processes
-        self._executor: Executor | None = None
+        self._executor: loky.ProcessPoolExecutor | None = None
+        self._started = 0
 
     def __enter__(self) -> Workers:
         return self
@@ -50,12 +54,9 @@ class Workers:
         self.close()
 
     def close(self) -> None:
-        """Stop the processes."""
+        """End the processes at once, also in the middle of a job."""
         if self._executor is not None:
-            if self.processes:
-                self._executor.shutdown(wait=True, kill_workers=True)  # type: ignore[call-arg]  # an option of loky
-            else:
-                self._executor.shutdown(wait=True, cancel_futures=True)
+            self._executor.shutdown(wait=True, kill_workers=True)
             self._executor = None
 
     def run(
@@ -71,12 +72,14 @@ class Workers:
         RunError
             When a worker process dies. An exception of a job is raised as it is; jobs not begun are cancelled.
         """
-        executor = self._start()
-        futures: list[Future[Result]] = []
+        if not jobs:
+            return []
+        if self.processes == 0:
+            return _run_here(function, jobs, on_tick)
         try:
-            for job in jobs:
-                futures.append(executor.submit(function, job))
-            self._wait(futures, on_tick)
+            executor = self._start(len(jobs))
+            futures = [executor.submit(function, job) for job in jobs]
+            _wait(futures, on_tick)
             return [future.result() for future in futures]
         except TerminatedWorkerError as error:
             self._executor = None
@@ -85,40 +88,94 @@ class Workers:
                 "fewer processes (run.processes)"
             ) from error
         except BaseException:
-            for future in futures:
-                future.cancel()
             self.close()
             raise
 
-    def _wait(self, futures: list[Future[Any]], on_tick: Callable[[], Any] | None) -> None:
-        pending = set(futures)
-        while pending:
-            done, pending = wait(pending, timeout=_TICK_SECONDS, return_when=FIRST_EXCEPTION)
-            if on_tick is not None:
-                on_tick()
-            for future in done:
-                future.result()
-
-    def _start(self) -> Executor:
+    def _start(self, n_jobs: int) -> loky.ProcessPoolExecutor:
+        wanted = min(self.processes, n_jobs)
+        if wanted > self._started:
+            self.close()
         if self._executor is None:
-            if self.processes == 0:
-                self._executor = ThreadPoolExecutor(1)
-            else:
-                self._executor = loky.ProcessPoolExecutor(
-                    self.processes,
-                    initializer=_leave_with_parent,
-                    initargs=(os.getpid(),),
-                    env=_KEEP_FREED_MEMORY,
-                )
+            self._started = wanted
+            self._executor = loky.ProcessPoolExecutor(
+                wanted, initializer=_prepare_worker, initargs=(os.getpid(),), env=_KEEP_FREED_MEMORY
+            )
         return self._executor
 
 
-def _leave_with_parent(parent: int) -> None:
-    """Make this worker end when its parent is gone: a killed run must not go on burning cores unseen."""
+def _wait(futures: Sequence[Future[Any]], on_tick: Callable[[], Any] | None) -> None:
+    pending = set(futures)
+    while pending:
+        done, pending = wait(pending, timeout=_TICK_SECONDS, return_when=FIRST_EXCEPTION)
+        if on_tick is not None:
+            on_tick()
+        for future in done:
+            future.result()
+
+
+def _run_here(
+    function: Callable[[Job], Result], jobs: Sequence[Job], on_tick: Callable[[], Any] | None
+) -> list[Result]:
+    """Run jobs in the thread that was called, where Ctrl-C reaches them; the ticks come from a thread beside it."""
+    with _Ticking(on_tick) as ticking:
+        results = []
+        for job in jobs:
+            results.append(function(job))
+            ticking.tick()
+        return results
+
+
+class _Ticking:
+    """Calls a function a few times a second from a thread; what it raises there is raised by the next ``tick`` here."""
+
+    def __init__(self, on_tick: Callable[[], Any] | None) -> None:
+        self._on_tick = on_tick
+        self._ended = threading.Event()
+        self._one_at_a_time = threading.Lock()
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._go, daemon=True)
+
+    def __enter__(self) -> _Ticking:
+        if self._on_tick is not None:
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        if self._on_tick is not None:
+            self._thread.join()
+
+    def tick(self) -> None:
+        """Call the function from here."""
+        if self._on_tick is None:
+            return
+        with self._one_at_a_time:
+            if self._error is None:
+                self._on_tick()
+        if self._error is not None:
+            raise self._error
+
+    def _go(self) -> None:
+        while not self._ended.wait(_TICK_SECONDS) and self._error is None:
+            try:
+                with self._one_at_a_time:
+                    self._on_tick()  # type: ignore[misc]  # the thread is started for a function only
+            except BaseException as error:  # noqa: BLE001  to be raised where the run is
+                self._error = error
+
+
+def _prepare_worker(parent: int) -> None:
+    """Leave signals to the parent, which ends its workers itself, and make this worker end when the parent is gone.
+
+    Ctrl-C in a terminal, and a cluster's SIGTERM, reach the workers too: each would print a traceback of its own. A killed
+    run must not go on burning cores unseen.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
     def watch() -> None:
         while os.getppid() == parent:
-            time.sleep(1)
+            time.sleep(_ORPHAN_SECONDS)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import tomllib
@@ -13,7 +14,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from octodon.atomic import write_json, write_text
+from octodon.atomic import append_json, is_partial, remove_partials, write_json, write_text
 from octodon.errors import RunError
 
 
@@ -61,6 +62,16 @@ class RunFolder:
         """Whether the run ended well."""
         return (self.results / "complete.json").is_file()
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether a run has recorded here what it is made of."""
+        return (self.path / "config.toml").is_file()
+
+    def resume(self) -> None:
+        """Remove the half-written files that a killed run left; the folder is claimed, so nobody is writing them."""
+        removed = remove_partials(self.path)
+        self.event("resumed", removed=[str(path.relative_to(self.path)) for path in removed])
+
     def begin(self, config_toml: str, data: dict[str, Any]) -> None:
         """Record what the run is made of, or refuse to go on with other data or teachers than it began with.
 
@@ -72,8 +83,9 @@ class RunFolder:
         path = self.path / "data.json"
         if path.is_file():
             self.refuse_changed({"sha256": data["sha256"], "teachers": data["teachers"]})
-        write_json(path, data)
+        # first the configuration: by it the folder is known as a run, should the next line be the last
         write_text(self.path / "config.toml", config_toml)
+        write_json(path, data)
 
     def refuse_changed(self, now: dict[str, Any]) -> None:
         """Refuse values that differ from those in ``data.json``."""
@@ -90,8 +102,23 @@ class RunFolder:
     def event(self, what: str, **details: Any) -> None:
         """Append one line to ``events.jsonl``."""
         record = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": what} | details
-        with (self.path / "events.jsonl").open("a") as file:
-            file.write(json.dumps(record) + "\n")
+        append_json(self.path / "events.jsonl", record)
+
+
+def refuse_restart(out: Path) -> None:
+    """Refuse to start anew in a folder that is not empty: nothing is ever deleted.
+
+    Raises
+    ------
+    RunError
+        With the name of a folder that is free.
+    """
+    if not out.is_dir() or not any(out.iterdir()):
+        return
+    free = next(path for n in itertools.count(2) if not (path := out.with_name(f"{out.name}-{n}")).exists())
+    raise RunError(
+        f"--restart: {out} is not empty and nothing is deleted; start anew in a folder of its own, for example --out {free}"
+    )
 
 
 def _refuse_other_content(out: Path, config_toml: str) -> None:
@@ -103,7 +130,7 @@ def _refuse_other_content(out: Path, config_toml: str) -> None:
                 f"is written over"
             )
         return
-    strangers = [path.name for path in out.iterdir() if path.name != ".lock"]
+    strangers = [path.name for path in out.iterdir() if path.name != ".lock" and not is_partial(path)]
     if strangers:
         raise RunError(
             f"--out {out}: not empty and not a run (it holds {strangers[0]!r}); choose another folder"

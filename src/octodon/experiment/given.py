@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from octodon.artifact.bundle import load
+from octodon.data.examples import Examples
 from octodon.distillation.teachers import read_member_predictions
 from octodon.ensemble.ensemble import Ensemble
 from octodon.errors import BundleError
@@ -40,14 +41,16 @@ def distil_given(
     """
     path = Path(teachers)
     given: Ensemble | MemberPredictions
+    examples: Examples | None = None
     if path.is_dir():
         loaded = load(path, backbone=config.model.backbone)
         if not isinstance(loaded, Ensemble):
             raise BundleError(f"--teachers {path}: a student, expected an ensemble (several members)")
         given = loaded
     else:
-        given = read_member_predictions(path, prepare(config).target_names)
+        examples = prepare(config)
+        given = read_member_predictions(path, examples.target_names)
         if config.distill.copies:
             say("a table of predictions cannot label altered copies: distill.copies = 0")
         config = config.model_copy(update={"distill": config.distill.model_copy(update={"copies": 0})})
-    return run_experiment(config, out, teachers=given, progress=progress, say=say)
+    return run_experiment(config, out, teachers=given, examples=examples, progress=progress, say=say)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from octodon.artifact.bundle import load
 from octodon.atomic import write_json
+from octodon.data.examples import Examples
 from octodon.distillation.student import Student
 from octodon.ensemble.ensemble import Ensemble
 from octodon.ensemble.execution import executing
@@ -19,7 +20,7 @@ from octodon.errors import RunError
 from octodon.experiment.config import ExperimentConfig, dump
 from octodon.experiment.folder import claim
 from octodon.experiment.prepare import describe, prepare
-from octodon.experiment.stages import Say, Stages, worker_count
+from octodon.experiment.stages import Say, Stages
 from octodon.experiment.validate import identify, validate
 from octodon.metrics.evaluate import read_metrics
 from octodon.records import MemberPredictions
@@ -58,6 +59,7 @@ def run_experiment(
     out: str | Path,
     *,
     teachers: Ensemble | MemberPredictions | None = None,
+    examples: Examples | None = None,
     progress: bool = True,
     say: Say = lambda line: None,
 ) -> RunResult:
@@ -70,6 +72,8 @@ def run_experiment(
         A new folder, or that of an earlier, unfinished run with the same configuration, which goes on.
     teachers : Ensemble or MemberPredictions, optional
         Members trained before or elsewhere; no ensemble is trained then.
+    examples : Examples, optional
+        What ``prepare(config)`` returned, by a caller who needed it already.
     progress : bool
         Show live progress on standard error.
     say : callable
@@ -87,7 +91,7 @@ def run_experiment(
         The folder's ensemble is damaged.
     """
     try:
-        return _run(config, Path(out), teachers, progress, say)
+        return _run(config, Path(out), teachers, examples, progress, say)
     except OSError as error:
         raise RunError(
             f"--out {out}: {error}; what is finished is kept: make room, then run the same command again"
@@ -98,6 +102,7 @@ def _run(
     config: ExperimentConfig,
     out: Path,
     teachers: Ensemble | MemberPredictions | None,
+    examples: Examples | None,
     progress: bool,
     say: Say,
 ) -> RunResult:
@@ -111,15 +116,17 @@ def _run(
             say(f"{folder.path} is finished already; nothing to do")
             metrics = read_metrics(folder.results / "metrics.tsv")
             return RunResult(folder=folder.path, metrics=metrics, seconds=0.0, backbone=config.model.backbone)
-        examples = prepare(config)
+        if folder.is_begun:
+            folder.resume()
+            say(f"{folder.path} holds an unfinished run of this experiment; it goes on")
+        examples = prepare(config) if examples is None else examples
         validate(config, examples, teachers)
         report: dict[str, Any] = describe(examples) | {"teachers": identity}
         folder.begin(dump(config), report)
         folder.event("start", device=device)
         sizes = ", ".join(f"{name} {n:,}" for name, n in report["splits"].items())
         say(f"data: {len(examples):,} sequences of {examples.length} bp, {sizes}")
-        processes = worker_count(config, device)
-        with executing(processes=processes, device=device, progress=progress) as execution:
+        with executing(processes=config.run.processes, device=device, progress=progress) as execution:
             provenance = {"config": config.model_dump(mode="json"), "data": report["sha256"]}
             stages = Stages(config, examples, folder, execution, provenance, say)
             trained = teachers if teachers is not None else stages.ensemble()

@@ -20,8 +20,8 @@ from octodon.distillation.teachers import Teachers
 from octodon.ensemble.ensemble import Ensemble
 from octodon.ensemble.execution import Execution
 from octodon.ensemble.network import FittedNetwork
+from octodon.ensemble.progress import found_before
 from octodon.ensemble.train import train_ensemble
-from octodon.ensemble.workers import cpu_count
 from octodon.errors import RunError
 from octodon.experiment.config import ExperimentConfig
 from octodon.experiment.folder import RunFolder
@@ -69,6 +69,7 @@ class Stages:
                 )
             return loaded
         self.say(f"ensemble: training {self.config.ensemble.members} members")
+        self._say_found("ensemble", "member")
         start = time.perf_counter()
         trained = train_ensemble(
             self.examples,
@@ -89,6 +90,7 @@ class Stages:
         self.say(
             f"student: distilling {config.students}, with {config.copies} labelled copies of each sequence"
         )
+        self._say_found("students", "student")
         start = time.perf_counter()
         students = distil_students(
             self._asked_once(teachers),
@@ -145,6 +147,11 @@ class Stages:
             return source
         return CachedTeachers(teachers=source, folder=self.folder.work / "answers")
 
+    def _say_found(self, folder: str, role: str) -> None:
+        found = found_before(self.folder.work / folder, role)
+        if found:
+            self.say(f"  from before: {found}")
+
     def _history(self) -> pd.DataFrame:
         paths = [self.folder.path / name / "history.parquet" for name in ("ensemble", "student")]
         return pd.concat([pd.read_parquet(path) for path in paths if path.is_file()], ignore_index=True)
@@ -156,14 +163,6 @@ class Stages:
             self.say(f"{what}: networks {restarted} diverged and were trained again from their next seed")
         self.folder.event(f"{what} finished", seconds=round(seconds, 1), restarted=restarted)
         self.say(f"{what}: done in {seconds:.0f} s")
-
-
-def worker_count(config: ExperimentConfig, device: str) -> int:
-    """Return the worker processes of a run: none on a GPU; else those configured, never more than networks."""
-    if device != "cpu":
-        return 0
-    wanted = cpu_count() if config.run.processes is None else config.run.processes
-    return min(wanted, max(config.ensemble.members, config.distill.students))
 
 
 def evaluated_splits(examples: Examples, teachers: Teachers | MemberPredictions) -> list[str]:

@@ -42,6 +42,11 @@ class TrainingConfig(Config):
         description="share of a batch in BatchNorm's running statistics, or 'backbone' for the backbone's own. The "
         "published 0.01 lags 100 steps behind: on small sets early stopping then ends some members in their first epoch",
     )
+    checkpoint_seconds: float = Field(
+        default=10.0,
+        ge=0,
+        description="least time between two checkpoints of a network, written at the end of an epoch; 0: every epoch",
+    )
     weight_decay: float = Field(default=0.0, ge=0, description="decoupled weight decay (AdamW) when above 0")
 
     @field_validator("norm_momentum", mode="before")

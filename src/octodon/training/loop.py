@@ -19,8 +19,10 @@ from octodon.seeds import derive_seed
 from octodon.seq.onehot import one_hot
 from octodon.training.augment import alter_inputs
 from octodon.training.batches import batch_slices, epoch_order
+from octodon.training.checkpoint import Checkpoint
 from octodon.training.config import TrainingConfig
 from octodon.training.schedule import Schedule
+from octodon.training.state import EpochRecord, TrainingState
 
 _VALIDATION_BATCH = 256
 
@@ -45,18 +47,6 @@ class LabelledCodes:
         return LabelledCodes(codes=self.codes.to(device), labels=labels)
 
 
-@dataclass(frozen=True, kw_only=True)
-class EpochRecord:
-    """What one epoch did; losses are means over rows and targets, in the head's units."""
-
-    epoch: int
-    train_loss: float
-    valid_loss: float
-    learning_rate: float
-    seconds: float
-    is_best: bool
-
-
 def fit(
     model: Model,
     train: LabelledCodes,
@@ -64,8 +54,12 @@ def fit(
     config: TrainingConfig,
     seed: int,
     on_epoch: Callable[[EpochRecord], None] | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> list[EpochRecord]:
     """Train ``model`` in place and leave it, in evaluation mode, with the weights of its best validation epoch.
+
+    Where ``checkpoint`` holds a state of this training, it goes on from there and ends, on a CPU, with the same bits as
+    a training that was never interrupted.
 
     Parameters
     ----------
@@ -76,15 +70,19 @@ def fit(
     seed : int
         Determines data order and dropout; the global generator is left as found.
     on_epoch : callable, optional
-        Called with the record of every finished epoch.
+        Called with the record of every epoch that is finished here.
+    checkpoint : Checkpoint, optional
+        Where to go on from, and where to leave the state at the end of an epoch when it is due.
 
     Returns
     -------
     list of EpochRecord
-        The history, one record an epoch.
+        The history, one record an epoch, those before an interruption included.
 
     Raises
     ------
+    RunError
+        The checkpoint is damaged, belongs to another training, or cannot be written.
     DivergedError
         When the training or validation loss is not finite.
     """
@@ -95,7 +93,12 @@ def fit(
     schedule = Schedule(config, steps_per_epoch=len(batch_slices(len(train), config.batch_size)))
     history: list[EpochRecord] = []
     best: dict[str, Tensor] = {}
-    for epoch in range(config.epochs):
+    state = None if checkpoint is None else checkpoint.load()
+    if checkpoint is not None and state is not None:
+        _restore(model, optimiser, schedule, state, checkpoint)
+        best, history = dict(state.best), list(state.history)
+    while len(history) < config.epochs and not schedule.should_stop:
+        epoch = len(history)
         start = time.perf_counter()
         with seeded(derive_seed(seed, "dropout", epoch), device):
             train_loss = _train_epoch(model, train, optimiser, schedule, (seed, epoch))
@@ -120,8 +123,8 @@ def fit(
         history.append(record)
         if on_epoch is not None:
             on_epoch(record)
-        if schedule.should_stop:
-            break
+        if checkpoint is not None and checkpoint.is_due:
+            checkpoint.save(_state(model, optimiser, schedule, best, history))
     model.load_state_dict(best)
     model.eval()
     return history
@@ -200,3 +203,47 @@ def _optimiser(model: Model, config: TrainingConfig) -> torch.optim.Optimizer:
     return kind(
         model.parameters(), lr=config.learning_rate, eps=1e-7, weight_decay=config.weight_decay, fused=True
     )
+
+
+def _state(
+    model: Model,
+    optimiser: torch.optim.Optimizer,
+    schedule: Schedule,
+    best: Mapping[str, Tensor],
+    history: list[EpochRecord],
+) -> TrainingState:
+    """Return the state to be written now: its tensors are the live ones, which the next step changes."""
+    moments = {
+        name: dict(optimiser.state[parameter])
+        for name, parameter in model.named_parameters()
+        if parameter in optimiser.state
+    }
+    return TrainingState(
+        weights=model.state_dict(),
+        best=best,
+        optimiser=moments,
+        schedule=schedule.state(),
+        history=tuple(history),
+    )
+
+
+def _restore(
+    model: Model,
+    optimiser: torch.optim.Optimizer,
+    schedule: Schedule,
+    state: TrainingState,
+    checkpoint: Checkpoint,
+) -> None:
+    try:
+        model.load_state_dict(dict(state.weights))
+        schedule.restore(state.schedule)
+        for name, parameter in model.named_parameters():
+            for key, value in state.optimiser.get(name, {}).items():
+                # empty_like: fused kernels walk parameter and moments alike, whatever the layout of the parameter.
+                kept = torch.empty_like(parameter) if value.shape == parameter.shape else value
+                optimiser.state[parameter][key] = kept.copy_(value).to(parameter.device)
+    except (RuntimeError, KeyError) as error:
+        raise RunError(
+            f"{checkpoint.path}: checkpoint does not fit the network ({str(error).splitlines()[-1].strip()}); remove it "
+            f"to train the network from its beginning"
+        ) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from octodon.training.config import TrainingConfig
@@ -10,6 +11,15 @@ from octodon.training.config import TrainingConfig
 _PLATEAU_MIN_DELTA = 1e-4
 """Keras's ReduceLROnPlateau asks for an ABSOLUTE improvement of this size; PyTorch's default is relative."""
 _WARM_UP_FRACTION = 0.05
+_CARRIED = (
+    "learning_rate",
+    "best_loss",
+    "best_epoch",
+    "epochs_without_best",
+    "plateau_loss",
+    "plateau_wait",
+)
+"""What changes from epoch to epoch; the rest follows from the configuration and the data."""
 
 
 @dataclass
@@ -42,6 +52,15 @@ class Schedule:
         if self.config.schedule == "plateau":
             self._decay(valid_loss)
         return is_best
+
+    def state(self) -> dict[str, float]:
+        """Return what ``restore`` needs to go on from here: plain values."""
+        return {name: getattr(self, name) for name in _CARRIED}
+
+    def restore(self, state: Mapping[str, float]) -> None:
+        """Take up the values of ``state``; a missing one is a KeyError."""
+        for name in _CARRIED:
+            setattr(self, name, state[name])
 
     @property
     def should_stop(self) -> bool:
