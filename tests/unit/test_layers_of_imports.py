@@ -8,7 +8,7 @@ import pytest
 import octodon
 
 ROOT = Path(octodon.__file__).parent
-LAYERS = """errors | registry seeds atomic | settings records seq | metrics data calibrate ood | models | training | ensemble | distillation
+LAYERS = """errors | registry seeds atomic | settings records seq | metrics data calibration ood | models | training | ensemble | distillation
     | artifact | predict | attribution variants genomes baselines | report | experiment | cli"""
 LEVEL = {room: level for level, rooms in enumerate(LAYERS.split("|")) for room in rooms.split()}
 FILES = [
