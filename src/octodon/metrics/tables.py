@@ -15,7 +15,7 @@ from octodon.records import Prediction
 
 COLUMNS = ("model", "index", "split", "target", "quantity", "metric", "value")
 MODELS = ("individual", "ensemble", "student")
-QUANTITIES = ("activity", "epistemic", "aleatoric", "total")
+QUANTITIES = ("activity", "epistemic", "aleatoric", "total", "calibrated")
 # The index of a row that belongs to all members together, such as their pairwise correlation.
 ALL_MEMBERS = -1
 
@@ -73,7 +73,8 @@ def predictions_frame(prediction: Prediction, measured: Float[ndarray, "n t"] | 
     """Return one row per sequence: id, then per target what was measured and predicted, in its units.
 
     Columns: ``id``; for each target ``T_measured`` (if given; NaN = missing), ``T_mean``, and
-    ``T_epistemic_std``, ``T_aleatoric_std`` where the model gives them.
+    ``T_epistemic_std``, ``T_aleatoric_std``, ``T_calibrated_std``, ``T_lower``, ``T_upper`` where the prediction has
+    them; with an interval, a last column ``interval``: its method, its level, and what it is an interval for.
 
     Raises
     ------
@@ -90,6 +91,9 @@ def predictions_frame(prediction: Prediction, measured: Float[ndarray, "n t"] | 
         "mean": prediction.mean,
         "epistemic_std": prediction.epistemic_std,
         "aleatoric_std": prediction.aleatoric_std,
+        "calibrated_std": prediction.calibrated_std,
+        "lower": prediction.lower,
+        "upper": prediction.upper,
     }
     columns: dict[str, ndarray] = {"id": prediction.ids}
     for position, target in enumerate(prediction.target_names):
@@ -101,7 +105,8 @@ def predictions_frame(prediction: Prediction, measured: Float[ndarray, "n t"] | 
                 )
             if values is not None:
                 columns[name] = values[:, position]
-    return pd.DataFrame(columns)
+    frame = pd.DataFrame(columns)
+    return frame if prediction.interval is None else frame.assign(interval=prediction.interval)
 
 
 def _need_columns(frame: pd.DataFrame, where: str) -> None:
