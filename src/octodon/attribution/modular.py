@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-_ELEMENTWISE = frozenset(
+ELEMENTWISE = frozenset(
     [
         "relu",
         "relu_",
@@ -135,7 +135,7 @@ class _Redirect(TorchFunctionMode):
         options = kwargs or {}
         name = getattr(func, "__name__", "")
         if args and isinstance(args[0], Tensor) and args[0].requires_grad:
-            if name in _ELEMENTWISE and not any(isinstance(a, Tensor) and a.requires_grad for a in args[1:]):
+            if name in ELEMENTWISE and not any(isinstance(a, Tensor) and a.requires_grad for a in args[1:]):
                 return self._owner.elementwise(args[0], lambda x: func(x, *args[1:], **options))
             if name in _POOLS or name == "softmax":
                 module = self._owner.module_for(name, args[0], args[1:], options)

@@ -8,8 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from octodon.attribution.fast_ism.reader import mutants_of, read_mutants
 from octodon.attribution.methods import methods
 from octodon.attribution.methods._base import Explanation, Method, values
+from octodon.attribution.scalar import Scalar
 
 
 @methods.register("ism")
@@ -18,7 +20,14 @@ class SaturationMutagenesis(Method):
     """The output with each base at each position, minus the mean over the four bases (tangermeme's convention).
 
     ``Attribution.effects`` are the effects of the mutations, f(mutant) - f(x).
+
+    Parameters
+    ----------
+    fast : bool
+        Compute only what a mutation changes, where the network allows it.
     """
+
+    fast: bool = True
 
     def __call__(
         self,
@@ -28,15 +37,10 @@ class SaturationMutagenesis(Method):
         seed: int,
     ) -> Explanation:
         """Return f(mutant) - mean over bases of f(mutant)."""
-        told = torch.stack([_one(f, row) for row in x])
+        with torch.no_grad():
+            if isinstance(f, Scalar):
+                told = f.of([read_mutants(network, x, self.fast) for network in f.networks])
+            else:
+                told = torch.cat([values(f, mutants_of(row)) for row in x])
+        told = told.view(len(x), x.shape[2], 4).transpose(1, 2)
         return Explanation(maps=told - told.mean(1, keepdim=True))
-
-
-def _one(f: nn.Module, row: Float[Tensor, "4 l"]) -> Float[Tensor, "4 l"]:
-    length = row.shape[1]
-    mutants = row.repeat(4 * length, 1, 1).unflatten(0, (4, length))
-    position = torch.arange(length, device=row.device)
-    for base in range(4):
-        mutants[base, position, :, position] = 0
-        mutants[base, position, base, position] = 1
-    return values(f, mutants.flatten(0, 1)).view(4, length)
