@@ -28,6 +28,9 @@ class Prediction:
         gives none (a single member).
     aleatoric_std : (n, t) array or None
         Noise of ONE measurement; None where the model was not trained for it.
+    epistemic_factors : (n, k, t) array or None
+        Vectors whose dot products are the covariances of the epistemic errors of two sequences, for the uncertainty of a
+        difference; None where the model gives none.
     calibrated_std : (n, t) array or None
         How far the measured value lies from ``mean``, as a calibration found it on rows that no network saw. It is added
         beside the model's own two stds, which stay as they are: dropping it takes a calibration back.
@@ -44,6 +47,7 @@ class Prediction:
     mean: Float[ndarray, "n t"]
     epistemic_std: Float[ndarray, "n t"] | None = None
     aleatoric_std: Float[ndarray, "n t"] | None = None
+    epistemic_factors: Float[ndarray, "n k t"] | None = None
     calibrated_std: Float[ndarray, "n t"] | None = None
     lower: Float[ndarray, "n t"] | None = None
     upper: Float[ndarray, "n t"] | None = None
@@ -162,7 +166,17 @@ class MemberPredictions:
             mean=members.mean(axis=0),
             epistemic_std=np.std(members, axis=0, correction=0) if self.n_members > 1 else None,
             aleatoric_std=aleatoric,
+            epistemic_factors=self.factors() if self.n_members > 1 else None,
         )
+
+    def factors(self) -> Float[ndarray, "n m t"]:
+        """Return the members' deviations from their mean over sqrt(m).
+
+        The dot product of two sequences' factors is the population covariance (``correction=0``) of what the members say
+        of them; the length of a sequence's factors is its epistemic std.
+        """
+        members = self.mean.astype(np.float64)
+        return np.moveaxis(members - members.mean(axis=0), 0, 1) / np.sqrt(self.n_members)
 
     def member(self, index: int) -> Prediction:
         """Return the prediction of member ``index`` alone."""

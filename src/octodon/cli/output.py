@@ -24,8 +24,8 @@ class _Terminated(KeyboardInterrupt):
 
 
 @contextmanager
-def counting(what: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on standard error, moved by the function given: (done, all)."""
+def counting(what: str, quiet: bool) -> Iterator[Callable[[int, int | None], None]]:
+    """Show a bar on standard error, moved by the function given: (done, all), all None where it is not known."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -77,4 +77,5 @@ class Student:
             mean=output["mean"],
             epistemic_std=output.get("epistemic_std"),
             aleatoric_std=output.get("aleatoric_std"),
+            epistemic_factors=output.get("epistemic_factors"),
         )

@@ -34,7 +34,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 def read_in_batches(
     model: Model, codes: UInt8[ndarray, "n l"], batch_size: int = BATCH_SIZE
 ) -> dict[str, ndarray]:
-    """Return the moments of every sequence as float32 arrays (n, t) by name, in input order.
+    """Return the moments of every sequence as float32 arrays (n, t) by name (factors: (n, k, t)), in input order.
 
     Rows are independent: batch size and neighbours change nothing but the last bits of float32.
     """
@@ -47,6 +47,6 @@ def read_in_batches(
             pieces.append(model.read(one_hot(batch)))
     return {
         name: np.concatenate([getattr(piece, name).float().cpu().numpy() for piece in pieces])
-        for name in ("mean", "epistemic_std", "aleatoric_std")
+        for name in ("mean", "epistemic_std", "aleatoric_std", "epistemic_factors")
         if pieces and getattr(pieces[0], name) is not None
     }

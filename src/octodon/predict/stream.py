@@ -72,7 +72,7 @@ def predict_file(
             frame = predictions_frame(predictor.predict(codes, list(ids), device=device))
             table = pa.Table.from_pandas(frame, preserve_index=False)
             if write is None:
-                write = opened.enter_context(_writer(partial, suffix, table.schema))
+                write = opened.enter_context(table_writer(partial, suffix, table.schema))
             write(table)
             rows += len(ids)
             if on_rows is not None:
@@ -116,7 +116,7 @@ def _fits_whole_flanks(source: Path, sequence: str, length: LengthPolicy, model_
 
 
 @contextmanager
-def _writer(path: Path, suffix: str, schema: pa.Schema) -> Iterator[Callable[[pa.Table], object]]:
+def table_writer(path: Path, suffix: str, schema: pa.Schema) -> Iterator[Callable[[pa.Table], object]]:
     """Give a function that appends a table to the file."""
     if suffix == ".parquet":
         with parquet.ParquetWriter(path, schema) as writer:

@@ -25,6 +25,8 @@ class Moments:
     mean: Float[Tensor, "n t"]
     epistemic_std: Float[Tensor, "n t"] | None = None
     aleatoric_std: Float[Tensor, "n t"] | None = None
+    epistemic_factors: Float[Tensor, "n k t"] | None = None
+    """Their dot products are the covariances of the epistemic errors of two sequences."""
 
 
 class Head(nn.Module, ABC):
@@ -39,7 +41,7 @@ class Head(nn.Module, ABC):
     auxiliary : tuple of str
         Those of ``needs`` that have no term of their own in the loss (the known errors of other labels).
     gives : tuple of str
-        Moments beside the mean that ``read`` returns.
+        Standard deviations that ``read`` returns.
     """
 
     n_raw: ClassVar[int]

@@ -1,0 +1,103 @@
+"""``octodon variants``."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from octodon.cli.options import Backbone, Bundle, Device, DeviceOption, Id, Quiet
+
+
+class EdgePolicy(StrEnum):
+    """What to do where a window would leave its contig."""
+
+    SKIP = "skip"
+    SHIFT = "shift"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        epilog="Example: octodon variants run/student --vcf calls.vcf.gz --fasta genome.fa --out effects.parquet"
+    )(variants)
+
+
+def variants(
+    bundle: Bundle,
+    out: Annotated[Path, typer.Option("--out", help="File to write: .parquet, .tsv, .csv, .vcf or .vcf.gz.")],
+    vcf: Annotated[Path | None, typer.Option("--vcf", help="VCF (plain, gzip, bgzip) or BCF.")] = None,
+    fasta: Annotated[Path | None, typer.Option("--fasta", help="Genome of the VCF.")] = None,
+    table: Annotated[
+        Path | None, typer.Option("--table", help="Instead of a VCF: table with a sequence per allele.")
+    ] = None,
+    ref_column: Annotated[
+        str, typer.Option("--ref-column", help="Column of the reference sequences.")
+    ] = "ref",
+    alt_column: Annotated[str, typer.Option("--alt-column", help="Column of the alternatives.")] = "alt",
+    id: Id = None,
+    offsets: Annotated[
+        str, typer.Option("--offsets", metavar="BP,BP,...", help="Average windows moved by these many bp.")
+    ] = "0",
+    edge: Annotated[
+        EdgePolicy,
+        typer.Option("--edge", help="Window beyond the contig's end: skip the variant, or shift it inside."),
+    ] = EdgePolicy.SKIP,
+    both_strands: Annotated[bool, typer.Option("--both-strands", help="Average both strands.")] = False,
+    max_ref_mismatch: Annotated[
+        float, typer.Option("--max-ref-mismatch", help="Share of REF alleles that may differ from the FASTA.")
+    ] = 0.01,
+    null: Annotated[
+        int, typer.Option("--null", help="Random mutations of shuffled sequences to compare with; 0: none.")
+    ] = 1000,
+    level: Annotated[float, typer.Option("--level", help="Of the interval of the effect.")] = 0.95,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the random mutations.")] = 0,
+    device: DeviceOption = Device.AUTO,
+    backbone: Backbone = None,
+    quiet: Quiet = False,
+) -> None:
+    """Score variants: effect of the alternative allele on the activity, and how sure the model is of that difference."""
+    from octodon.artifact.bundle import load
+    from octodon.cli.output import counting, say
+    from octodon.data.genome import open_genome
+    from octodon.errors import ConfigError
+    from octodon.variants.score import VariantOptions, score_pairs, score_vcf
+
+    if (vcf is None) == (table is None) or (vcf is None) != (fasta is None):
+        raise ConfigError("variants: give --vcf with its --fasta, or --table")
+    options = VariantOptions(
+        offsets_bp=_offsets(offsets),
+        edge=edge.value,
+        both_strands=both_strands,
+        max_ref_mismatch=max_ref_mismatch,
+        null=null,
+        level=level,
+        seed=seed,
+        device=device.value,
+    )
+    predictor = load(bundle, backbone=backbone)
+    with counting("variants", quiet) as count:
+        if table is not None:
+            columns = {"ref": ref_column, "alt": alt_column, "id": id}
+            report = score_pairs(predictor, table, out, options, **columns, on_variants=count)
+        else:
+            with open_genome(cast(Path, fasta)) as genome:
+                report = score_vcf(predictor, cast(Path, vcf), genome, out, options, on_variants=count)
+    for note in report.notes:
+        say(note)
+    for reason, number in report.skipped.items():
+        say(f"skipped {number:,}: {reason}")
+    say(f"{report.n_scored:,} variants -> {out} (units: {predictor.units})")
+
+
+def _offsets(text: str) -> tuple[int, ...]:
+    from octodon.errors import ConfigError
+
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(
+            f"--offsets {text!r}: expected whole numbers with commas between, such as -20,0,20"
+        ) from None

@@ -1,0 +1,1 @@
+"""Variants: what a change of bases does to a prediction, and how sure that difference is."""
