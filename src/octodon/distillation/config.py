@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from octodon.distillation.copies import DEFAULT_RECIPES
+from octodon.errors import ConfigError
 from octodon.settings import Config
+from octodon.training.augment import check_recipe
 from octodon.training.config import TrainingConfig
 
 DISTILL_PRESETS: dict[str, dict[str, Any]] = {
@@ -47,4 +49,30 @@ class DistillConfig(Config):
         min_length=1,
         description="how copies are altered; copy k takes recipe k, cycling",
     )
+    dynamic: Literal["none", "replace", "append"] = Field(
+        default="none",
+        description="batches altered by training.augment: none = keep the rows' labels; replace, append = in place of the "
+        "originals or behind them, labelled by the members as they come. The published ones: augment = [{name='evoaug'}], "
+        "[{name='mutation'}] or [{name='shuffle'}], then fine-tuning (augment_until)",
+    )
     training: StudentTraining = StudentTraining()
+
+    @field_validator("recipes")
+    @classmethod
+    def _can_be_followed(
+        cls, recipes: tuple[tuple[dict[str, Any], ...], ...]
+    ) -> tuple[tuple[dict[str, Any], ...], ...]:
+        try:
+            for recipe in recipes:
+                check_recipe(recipe, as_codes=True)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        return recipes
+
+    @model_validator(mode="after")
+    def _something_is_altered(self) -> DistillConfig:
+        if self.dynamic != "none" and not self.training.augment:
+            raise ValueError(
+                "dynamic needs training.augment, e.g. [{name = 'evoaug'}]: which alterations are labelled"
+            )
+        return self

@@ -13,6 +13,7 @@ from torch import nn
 from octodon.atomic import atomic_folder
 from octodon.data.examples import Examples
 from octodon.distillation.config import DISTILL_PRESETS, DistillConfig, StudentTraining
+from octodon.distillation.dynamic import batches_of
 from octodon.distillation.labels import (
     pick_recipes,
     require_ensemble,
@@ -63,6 +64,7 @@ def distil_students(
         with atomic_folder(arrays.folder) as partial:
             _write_labels(teachers, examples, config, partial, seed=seed, execution=execution)
     fingerprint = arrays.fingerprint()
+    batches = batches_of(config, teachers, folder)
     jobs = [
         NetworkJob(
             role="student",
@@ -76,6 +78,7 @@ def distil_students(
             # not from the number of processes, so that where it is computed does not change the last bits
             threads=max(1, cpu_count() // config.students),
             data=fingerprint,
+            batches=batches,
         )
         for index in range(config.students)
     ]

@@ -18,6 +18,7 @@ from octodon.ensemble.workers import threads
 from octodon.errors import RunError
 from octodon.models.model import Model, ModelConfig, build_model
 from octodon.seeds import derive_seed
+from octodon.training.augment import ALTERED, Batches
 from octodon.training.checkpoint import Checkpoint, read_header
 from octodon.training.config import TrainingConfig
 from octodon.training.loop import DivergedError, LabelledCodes, fit
@@ -45,6 +46,8 @@ class NetworkJob:
         ``done.json``.
     data : str
         Fingerprint of the arrays: a checkpoint made on others is refused.
+    batches : Batches
+        How altered batches are labelled.
     """
 
     role: str
@@ -57,6 +60,7 @@ class NetworkJob:
     device: str = "cpu"
     threads: int = 1
     data: str = ""
+    batches: Batches = ALTERED
 
     @property
     def is_done(self) -> bool:
@@ -69,7 +73,7 @@ class NetworkJob:
         backbone = self.model.backbone
         model = asdict(self.model) | {"backbone": backbone if isinstance(backbone, str) else repr(backbone)}
         training = self.training.model_dump(exclude={"checkpoint_seconds"})
-        parts = [self.role, self.index, self.seed, model, training, self.data]
+        parts = [self.role, self.index, self.seed, model, training, self.data, self.batches.identity]
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=repr).encode()).hexdigest()
 
     def checkpoint(self, attempt: int) -> Checkpoint:
@@ -120,7 +124,16 @@ def _fit_until_finite(job: NetworkJob) -> None:
         model = build_model(job.model, derive_seed(seed, "init")).to(device)
         log = EpochLog(job.folder, attempt)
         try:
-            fit(model, train, valid, job.training, seed, on_epoch=log, checkpoint=job.checkpoint(attempt))
+            fit(
+                model,
+                train,
+                valid,
+                job.training,
+                seed,
+                on_epoch=log,
+                checkpoint=job.checkpoint(attempt),
+                batches=job.batches,
+            )
         except DivergedError as error:
             log.note(str(error))
             continue

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, UInt8
@@ -19,6 +20,38 @@ from octodon.training.augmentations import Kind, augmentations, kind_of
 Step = Mapping[str, Any]
 """``{"name": ..., option: value}``; ``probability`` is the share of sequences that it alters, each drawn for itself."""
 Recipe = Sequence[Step]
+
+
+@runtime_checkable
+class Batches(Protocol):
+    """How a step comes by its batch; a pure function of its arguments, so that a training can go on from a checkpoint."""
+
+    @property
+    def identity(self) -> str:
+        """Name everything that determines the batches: a checkpoint made with others is refused."""
+        ...
+
+    def make(
+        self, codes: UInt8[Tensor, "n l"], labels: Mapping[str, Tensor], recipe: Recipe, seed: int
+    ) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Return the inputs (k, 4, l) and their labels; k need not be n."""
+        ...
+
+
+@dataclass(frozen=True)
+class AlteredBatches:
+    """The rows' own labels, whatever is done to their sequences: for alterations that leave the activity as it was."""
+
+    identity: str = ""
+
+    def make(
+        self, codes: UInt8[Tensor, "n l"], labels: Mapping[str, Tensor], recipe: Recipe, seed: int
+    ) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Return the one-hot of the altered sequences, and the labels as they are."""
+        return alter_inputs(codes, recipe, seed), labels
+
+
+ALTERED = AlteredBatches()
 
 
 def alter_codes(codes: UInt8[Tensor, "n l"], recipe: Recipe, seed: int) -> UInt8[Tensor, "n l"]:
@@ -69,19 +102,20 @@ def drawn_steps(recipe: Recipe, seed: int) -> list[Step]:
     return steps
 
 
-def check_recipe(recipe: Recipe) -> None:
+def check_recipe(recipe: Recipe, *, as_codes: bool = False) -> None:
     """Refuse a recipe that could not be followed, by following it on two sequences of 2,048 bp.
 
     Raises
     ------
     ConfigError
-        For an unknown augmentation, option or value.
+        For an unknown augmentation, option or value; ``as_codes``: also for noise on the one-hot.
     """
     for step in recipe:
         name, options = _named(step)
         if kind_of(name) is Kind.CHOICE:  # not all of what it may draw is drawn once
-            check_recipe(options.get("operations", ()))
-    alter_inputs(torch.zeros((2, 2048), dtype=torch.uint8), recipe, seed=0)
+            check_recipe(options.get("operations", ()), as_codes=as_codes)
+    follow = alter_codes if as_codes else alter_inputs
+    follow(torch.zeros((2, 2048), dtype=torch.uint8), recipe, 0)
 
 
 def _apply(values: Tensor, steps: Recipe, generator: torch.Generator) -> Tensor:

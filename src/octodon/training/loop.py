@@ -17,7 +17,7 @@ from octodon.models.model import Model
 from octodon.models.seeded import seeded
 from octodon.seeds import derive_seed
 from octodon.seq.onehot import one_hot
-from octodon.training.augment import alter_inputs
+from octodon.training.augment import ALTERED, Batches
 from octodon.training.batches import batch_slices, epoch_order
 from octodon.training.checkpoint import Checkpoint
 from octodon.training.config import TrainingConfig
@@ -55,6 +55,7 @@ def fit(
     seed: int,
     on_epoch: Callable[[EpochRecord], None] | None = None,
     checkpoint: Checkpoint | None = None,
+    batches: Batches = ALTERED,
 ) -> list[EpochRecord]:
     """Train ``model`` in place and leave it, in evaluation mode, with the weights of its best validation epoch.
 
@@ -73,6 +74,8 @@ def fit(
         Called with the record of every epoch that is finished here.
     checkpoint : Checkpoint, optional
         Where to go on from, and where to leave the state at the end of an epoch when it is due.
+    batches : Batches
+        Alters the batches of an epoch by ``config.recipe_of`` it, and says what their labels are then.
 
     Returns
     -------
@@ -101,7 +104,7 @@ def fit(
         epoch = len(history)
         start = time.perf_counter()
         with seeded(derive_seed(seed, "dropout", epoch), device):
-            train_loss = _train_epoch(model, train, optimiser, schedule, (seed, epoch))
+            train_loss = _train_epoch(model, train, optimiser, schedule, (seed, epoch), batches)
         valid_loss = mean_loss(model, valid)
         if not (math.isfinite(train_loss) and math.isfinite(valid_loss)):
             raise DivergedError(
@@ -160,27 +163,31 @@ def _train_epoch(
     optimiser: torch.optim.Optimizer,
     schedule: Schedule,
     seed_and_epoch: tuple[int, int],
+    batches: Batches,
 ) -> float:
     model.train()
     seed, epoch = seed_and_epoch
     order = torch.from_numpy(epoch_order(seed, epoch, len(train))).to(train.codes.device)
     slices = batch_slices(len(train), schedule.config.batch_size)
     recipe = schedule.config.recipe_of(epoch)
-    total = torch.zeros((), dtype=torch.float64, device=train.codes.device)
+    total = torch.zeros(2, dtype=torch.float64, device=train.codes.device)  # loss, and labels that it is of
     for step, piece in enumerate(slices):
         rows = order[piece]
         labels = {name: label[rows] for name, label in train.labels.items()}
         rate = schedule.step_rate(epoch * len(slices) + step, schedule.config.epochs * len(slices))
         for group in optimiser.param_groups:
             group["lr"] = rate
-        inputs = alter_inputs(train.codes[rows], recipe, derive_seed(seed, "augment", epoch, step))
+        inputs, labels = batches.make(
+            train.codes[rows], labels, recipe, derive_seed(seed, "augment", epoch, step)
+        )
         loss = model.head.loss(model(inputs), labels).sum()
         optimiser.zero_grad(set_to_none=True)
         # Training labels of a student are those of the ensemble: activity and std are there together, or neither.
-        (loss / _n_present(labels["activity"])).backward()
+        present = _n_present(labels["activity"])
+        (loss / present).backward()
         optimiser.step()
-        total += loss.detach().double()
-    return float(total / _n_present(train.labels["activity"]))
+        total += torch.stack([loss.detach(), present]).double()
+    return float(total[0] / total[1])
 
 
 def _set_norm_momentum(model: Model, momentum: float | Literal["backbone"]) -> None:
