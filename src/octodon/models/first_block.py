@@ -36,7 +36,8 @@ def first_block(
     and 472 MB. The other convolutions take most of what is left, near the speed of the matrix products in them.
     """
     fits = (
-        x.device.type == "cpu"
+        isinstance(x, Tensor)  # else it is followed, not computed: see octodon.models.lowering
+        and x.device.type == "cpu"
         and x.dtype == torch.float32 == conv.weight.dtype
         and not (x.requires_grad and torch.is_grad_enabled())
         and not torch.is_autocast_enabled("cpu")

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from octodon.errors import ConfigError
+
+fx.wrap("max_pool")  # one step, not three, where the steps of a network are followed
 
 
 class Conv1d(nn.Conv1d):
