@@ -1,4 +1,4 @@
-"""How train, valid and test are spelled in tables, HDF5 files and configurations: the one list."""
+"""How train, valid, test and calibration are spelled in tables, HDF5 files and configurations: the one list."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ SPLIT_SPELLINGS: Mapping[str, Sequence[str]] = {
     "train": ("train", "training"),
     "valid": ("valid", "val", "validation", "dev"),
     "test": ("test", "testing"),
+    "calibration": ("calibration", "calib"),
 }
 
 
@@ -26,10 +27,10 @@ def split_name(name: str) -> str:
 
 
 def named_splits(names: ndarray) -> ndarray:
-    """Return split names as "train", "valid", "test" where they are spellings of these; others stay as they are.
+    """Return split names as "train", "valid", "test", "calibration" where they are spellings of these, else as they are.
 
-    Train, training / valid, val, validation, dev / test, testing are recognised in any case (published tables and
-    HDF5 files differ in it).
+    Train, training / valid, val, validation, dev / test, testing / calibration, calib are recognised in any case
+    (published tables and HDF5 files differ in it).
 
     Parameters
     ----------
