@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from octodon.experiment.config import load_config
     from octodon.experiment.run import run_experiment
     from octodon.metrics.evaluate import evaluate_split
+    from octodon.predict.calibrate import calibrate
     from octodon.records import MemberPredictions, Prediction
     from octodon.seq.codes import decode, encode
 
@@ -51,6 +52,7 @@ _HOMES = {
     "octodon.experiment.config": ("load_config",),
     "octodon.experiment.run": ("run_experiment",),
     "octodon.metrics.evaluate": ("evaluate_split",),
+    "octodon.predict.calibrate": ("calibrate",),
     "octodon.records": ("MemberPredictions", "Prediction"),
     "octodon.seq.codes": ("decode", "encode"),
 }
@@ -69,6 +71,7 @@ __all__ = [
     "RunError",
     "Student",
     "attribute",
+    "calibrate",
     "decode",
     "distill",
     "encode",

@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 
 import octodon
-from octodon.atomic import atomic_folder
+from octodon.atomic import atomic_folder, write_json
+from octodon.calibration.calibration import Calibration
 from octodon.distillation.student import Student
 from octodon.ensemble.ensemble import Ensemble, restore
 from octodon.ensemble.network import FittedNetwork
@@ -27,6 +28,9 @@ from octodon.registry import suggest
 
 FORMAT = 1
 """One higher whenever the files change so that an older octodon would misread them: that one then refuses them."""
+
+CALIBRATION = "calibration.json"
+"""Beside config.json where the model was calibrated. An older octodon does not look for it and predicts without: no new format."""
 
 
 def save(model: Ensemble | Student, path: str | Path, provenance: Mapping[str, Any] | None = None) -> Path:
@@ -68,6 +72,8 @@ def save(model: Ensemble | Student, path: str | Path, provenance: Mapping[str, A
         (folder / "weights.safetensors").write_bytes(to_bytes(weights))
         (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
         (folder / "provenance.json").write_text(json.dumps(_provenance(provenance), indent=2) + "\n")
+        if model.calibration is not None:
+            write_json(folder / CALIBRATION, model.calibration.to_dict())
     return Path(path)
 
 
@@ -122,10 +128,58 @@ def load(path: str | Path, backbone: str | type | None = None) -> Ensemble | Stu
         "model": model,
         "target_names": tuple(config["target_names"]),
         "units": config["units"],
+        "calibration": _read_calibration(folder / CALIBRATION, tuple(config["target_names"])),
     }
     if config["kind"] == "ensemble":
         return Ensemble(**common, members=members)
     return Student(**common, fitted=members[0])
+
+
+def save_calibration(path: str | Path, calibration: Calibration) -> Path:
+    """Write the calibration into an existing bundle, in the place of an earlier one, and return the file.
+
+    Raises
+    ------
+    BundleError
+        No bundle there, or one of other targets.
+    RunError
+        When it cannot be written.
+    """
+    folder = Path(path)
+    targets = tuple(_read_config(folder)["target_names"])
+    if calibration.target_names != targets:
+        raise BundleError(
+            f"{folder}: has targets {targets}, the calibration {calibration.target_names}; calibrate this bundle"
+        )
+    write_json(folder / CALIBRATION, calibration.to_dict())
+    return folder / CALIBRATION
+
+
+def read_provenance(path: str | Path) -> dict[str, Any]:
+    """Return how the model of a bundle came about, as it was given to ``save``; empty if that was lost."""
+    file = Path(path) / "provenance.json"
+    try:
+        plain = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError):
+        return {}
+    return plain if isinstance(plain, dict) else {}
+
+
+def _read_calibration(path: Path, targets: tuple[str, ...]) -> Calibration | None:
+    if not path.is_file():
+        return None
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise BundleError(
+            f"{path}: not JSON; the file is damaged: calibrate again, or remove it to predict without"
+        ) from None
+    calibration = Calibration.from_dict(plain, str(path))
+    if calibration.target_names != targets:
+        raise BundleError(
+            f"{path}: made for targets {calibration.target_names}, the bundle has {targets}; calibrate this bundle"
+        )
+    return calibration
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

@@ -33,9 +33,9 @@ class Calibration:
         Numbers learnt, target by target.
     parts : tuple of str
         Which stds the model gave: "epistemic_std", "aleatoric_std"; a prediction must give the same.
-    replicates : int or None
-        R: the measured value that intervals are for is the mean of R replicates. None = as measured, R not known;
-        the aleatoric std then counts in full, as for one measurement.
+    replicates : tuple of int, or None
+        R, target by target: the measured value that intervals are for is the mean of R replicates. None = as measured,
+        R not known; the aleatoric std then counts in full, as for one measurement.
     level : float
         Of the intervals, where a call names none.
     n_rows : tuple of int
@@ -46,7 +46,7 @@ class Calibration:
     target_names: tuple[str, ...]
     per_target: tuple[Method, ...]
     parts: tuple[str, ...]
-    replicates: int | None
+    replicates: tuple[int, ...] | None
     level: float
     n_rows: tuple[int, ...]
 
@@ -57,9 +57,8 @@ class Calibration:
 
     def describe(self, level: float | None = None, replicates: int | None = None) -> str:
         """Return what is written beside an interval: "components, level 0.9, mean of 3 replicates"."""
-        count = self.replicates if replicates is None else replicates
-        what = {None: "as measured", 1: "one measurement"}.get(count, f"mean of {count} replicates")
-        return f"{self.method}, level {self.level if level is None else level:g}, {what}"
+        counts = self._replicates(replicates)
+        return f"{self.method}, level {self.level if level is None else level:g}, {_means_of(counts)}"
 
     def apply(
         self,
@@ -92,10 +91,10 @@ class Calibration:
             Other targets or stds than calibrated, an R that cannot be had, a mean or std that is no finite number.
         """
         level = self.level if level is None else check_level(level)
-        count = self._replicates(replicates)
+        counts = self._replicates(replicates)
         self._check(prediction)
         stds, lower, upper = [], [], []
-        for target, rows in enumerate(rows_per_target(prediction, count, ood_score)):
+        for target, rows in enumerate(rows_per_target(prediction, counts, ood_score)):
             fitted = self.per_target[target]
             below, above = fitted.offsets(rows, level)
             stds.append(fitted.std(rows))
@@ -116,7 +115,7 @@ class Calibration:
             "format": FORMAT,
             "method": self.method,
             "level": self.level,
-            "replicates": self.replicates,
+            "replicates": None if self.replicates is None else list(self.replicates),
             "parts": list(self.parts),
             "targets": [
                 {"name": name, "n_rows": count, "learnt": fitted.to_plain()}
@@ -125,7 +124,7 @@ class Calibration:
         }
 
     @classmethod
-    def from_dict(cls, plain: Mapping[str, Any], where: str = "calibration.json") -> Calibration:
+    def from_dict(cls, plain: Any, where: str = "calibration.json") -> Calibration:
         """Rebuild a calibration from ``to_dict``.
 
         Raises
@@ -134,6 +133,8 @@ class Calibration:
             A newer format, an unknown method, a missing field or a value that is no finite number.
         """
         try:
+            if not isinstance(plain, dict):
+                raise TypeError(f"a {type(plain).__name__}")
             if plain["format"] > FORMAT:
                 raise BundleError(
                     f"{where}: format {plain['format']}, this octodon reads up to {FORMAT}; upgrade octodon"
@@ -148,7 +149,7 @@ class Calibration:
                 target_names=tuple(target["name"] for target in plain["targets"]),
                 per_target=tuple(methods[name].from_plain(target["learnt"]) for target in plain["targets"]),
                 parts=tuple(plain["parts"]),
-                replicates=None if replicates is None else int(replicates),
+                replicates=None if replicates is None else tuple(int(count) for count in replicates),
                 level=check_level(float(plain["level"]), where),
                 n_rows=tuple(int(target["n_rows"]) for target in plain["targets"]),
             )
@@ -157,20 +158,18 @@ class Calibration:
                 f"{where}: not a calibration ({type(error).__name__}: {error}); the file is damaged, calibrate again"
             ) from None
 
-    def _replicates(self, asked: int | None) -> int | None:
-        if asked is None or asked == self.replicates:
+    def _replicates(self, asked: int | None) -> tuple[int, ...] | None:
+        if asked is None or self.replicates == (asked,) * len(self.target_names):
             return self.replicates
         if asked < 1:
             raise ConfigError(f"replicates: {asked}; expected 1 or more")
         if self.is_conformal or self.method == "isotonic" or "aleatoric_std" not in self.parts:
-            known = (
-                "values as they were measured" if self.replicates is None else f"means of {self.replicates}"
-            )
             raise DataError(
-                f"calibration by {self.method}: made for {known}, asked for the mean of {asked}; only a model with an "
-                f"aleatoric std, calibrated by 'components' or 'scaling', answers for another number of replicates"
+                f"calibration by {self.method}: made for values as they were measured ({_means_of(self.replicates)}), asked "
+                f"for the mean of {asked}; only a model with an aleatoric std, calibrated by 'components' or 'scaling', "
+                f"answers for another number of replicates"
             )
-        return asked
+        return (asked,) * len(self.target_names)
 
     def _check(self, prediction: Prediction) -> None:
         if prediction.target_names != self.target_names:
@@ -213,12 +212,15 @@ def parts_of(prediction: Prediction) -> tuple[str, ...]:
 
 def rows_per_target(
     prediction: Prediction,
-    replicates: int | Real[ndarray, "n t"] | None,
+    replicates: tuple[int, ...] | Real[ndarray, "n t"] | None,
     ood_score: Float[ndarray, " n"] | None = None,
 ) -> list[Rows]:
-    """Return each target's rows, the noise as that of the mean of ``replicates`` (None = of one measurement)."""
-    count = 1 if replicates is None else replicates
+    """Return each target's rows, the noise as that of the mean of ``replicates``.
+
+    One number per target, or one per row and target; None = of one measurement.
+    """
     n, t = prediction.mean.shape
+    count = np.broadcast_to(1 if replicates is None else np.asarray(replicates), (n, t))
     if ood_score is not None and ood_score.shape != (n,):
         raise DataError(
             f"calibration: ood_score has shape {ood_score.shape}, expected ({n},): one per sequence"
@@ -249,6 +251,15 @@ def _need_finite(value: Any) -> None:
             _need_finite(part)
     elif isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{value} is no finite number")
+
+
+def _means_of(replicates: tuple[int, ...] | None) -> str:
+    """Return "mean of 3 replicates", or of each target's own number where they differ."""
+    if replicates is None:
+        return "as measured"
+    if set(replicates) == {1}:
+        return "one measurement"
+    return f"mean of {' or '.join(str(n) for n in sorted(set(replicates)))} replicates"
 
 
 def _and(names: tuple[str, ...]) -> str:

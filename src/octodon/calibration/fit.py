@@ -49,7 +49,7 @@ def fit_calibration(
         Default level of the intervals; there must be enough rows for it.
     replicates : int, (n, t) array or None
         Of how many replicates each measured value is the mean. An array is used row by row, and the commonest
-        count is what intervals are for by default. None = not known.
+        count of each target is what intervals are for by default. None = not known.
     ood_score : (n,) array, optional
         For "mondrian_ood".
     options : mapping, optional
@@ -75,7 +75,7 @@ def fit_calibration(
     if np.isinf(measured).any():
         raise DataError("calibration: a measured value is infinite; expected numbers, NaN where missing")
     present = ~np.isnan(measured)
-    counts = _counts(replicates, present)
+    typical, counts = _counts(replicates, present)
     per_target: list[Method] = []
     for target, rows in enumerate(rows_per_target(prediction, counts, ood_score)):
         name, kept = prediction.target_names[target], present[:, target]
@@ -98,7 +98,7 @@ def fit_calibration(
         target_names=prediction.target_names,
         per_target=tuple(per_target),
         parts=parts_of(prediction),
-        replicates=_commonest(replicates, present),
+        replicates=typical,
         level=level,
         n_rows=tuple(int(count) for count in present.sum(axis=0)),
     )
@@ -126,19 +126,23 @@ def _options(method: str, options: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
-def _counts(replicates: int | ndarray | None, present: ndarray) -> int | ndarray | None:
-    """Return R per row; where nothing was measured the count is not used, and 1."""
+def _counts(
+    replicates: int | ndarray | None, present: ndarray
+) -> tuple[tuple[int, ...] | None, ndarray | tuple[int, ...] | None]:
+    """Return R per target, that of most rows, and R per row; where nothing was measured the count is not used, and 1."""
+    if replicates is None:
+        return None, None
     if not isinstance(replicates, np.ndarray):
-        return replicates
+        if replicates < 1:
+            raise ConfigError(f"replicates: {replicates}; expected 1 or more")
+        each = (replicates,) * present.shape[1]
+        return each, each
     if replicates.shape != present.shape:
         raise DataError(
             f"calibration: replicates has shape {replicates.shape}, expected {present.shape}: one per row and target"
         )
-    return np.where(present, replicates, 1)
-
-
-def _commonest(replicates: int | ndarray | None, present: ndarray) -> int | None:
-    if not isinstance(replicates, np.ndarray):
-        return replicates
-    values, counts = np.unique(replicates[present], return_counts=True)
-    return int(values[counts.argmax()])
+    commonest = []
+    for counts, known in zip(replicates.T, present.T, strict=True):
+        values, frequency = np.unique(counts[known], return_counts=True)
+        commonest.append(int(values[frequency.argmax()]) if len(values) else 1)
+    return tuple(commonest), np.where(present, replicates, 1)

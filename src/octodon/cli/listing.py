@@ -14,6 +14,9 @@ KINDS = {
     "readers": ("octodon.data.formats", "readers"),
     "sets": ("octodon.data.sets", "sets"),
     "metrics": ("octodon.metrics", "metrics"),
+    "uncertainty-metrics": ("octodon.metrics.uncertainty", "uncertainty_metrics"),
+    "interval-metrics": ("octodon.metrics.intervals", "interval_metrics"),
+    "calibrations": ("octodon.calibration.methods", "methods"),
     "methods": ("octodon.attribution.methods", "methods"),
     "augmentations": ("octodon.training.augmentations", "augmentations"),
 }

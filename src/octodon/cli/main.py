@@ -6,7 +6,20 @@ import sys
 
 import typer
 
-from octodon.cli import check, demo, distill, doctor, listing, predict, run, scan, simulate, sweep, variants
+from octodon.cli import (
+    calibrate,
+    check,
+    demo,
+    distill,
+    doctor,
+    listing,
+    predict,
+    run,
+    scan,
+    simulate,
+    sweep,
+    variants,
+)
 from octodon.errors import OctodonError
 
 app = typer.Typer(
@@ -18,7 +31,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (run, predict, variants, scan, check, distill, sweep, simulate, demo, doctor, listing):
+for module in (
+    run,
+    predict,
+    calibrate,
+    variants,
+    scan,
+    check,
+    distill,
+    sweep,
+    simulate,
+    demo,
+    doctor,
+    listing,
+):
     module.add_to(app)
 
 

@@ -40,20 +40,39 @@ def predict(
     right_flank: Annotated[
         str, typer.Option("--right-flank", metavar="SEQ", help="Vector after the sequence, for flank.")
     ] = "",
+    level: Annotated[
+        float | None,
+        typer.Option("--level", help="Level of the interval (0.9 = 90 %); default: that of the calibration."),
+    ] = None,
+    uncalibrated: Annotated[
+        bool,
+        typer.Option(
+            "--uncalibrated",
+            help="As if the model were not calibrated; with --level: mean +- z std of one measurement.",
+        ),
+    ] = False,
     device: DeviceOption = Device.AUTO,
     backbone: Backbone = None,
     quiet: Quiet = False,
 ) -> None:
-    """Predict activity and its uncertainty for every sequence, in the order of the input."""
+    """Predict activity and its uncertainty for every sequence, in the order of the input.
+
+    A calibrated model adds T_calibrated_std, T_lower, T_upper for each target T, and a column that names the method of the
+    interval, its level, and of how many replicates the measured value is the mean.
+    """
     from rich.console import Console
     from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
     from octodon.artifact.bundle import load
+    from octodon.calibration.answer import answer
     from octodon.cli.output import say
     from octodon.data.lengths import LengthPolicy
     from octodon.predict.stream import predict_file
+    from octodon.records import check_level
 
     predictor = load(bundle, backbone=backbone)
+    if level is not None:
+        check_level(level, "--level")
     policy = LengthPolicy(
         policy=length.value,
         length_bp=predictor.model.length,
@@ -71,6 +90,7 @@ def predict(
             id=id,
             length=policy,
             device=device.value,
+            finish=lambda said: answer(said, predictor.calibration, level=level, calibrated=not uncalibrated),
             on_rows=lambda done: progress.update(task, completed=done),
         )
     say(f"{rows:,} sequences -> {out} (units: {predictor.units})")

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from octodon.calibration.answer import answer
+from octodon.calibration.calibration import Calibration
 from octodon.ensemble.ensemble import check_length, name_rows, restore
 from octodon.ensemble.network import FittedNetwork
 from octodon.ensemble.workers import pick_device
@@ -27,12 +29,15 @@ class Student:
     units : str
         Unit of mean and std.
     fitted : FittedNetwork
+    calibration : Calibration or None
+        Made on rows that no network saw; ``octodon.calibrate`` returns a student with one.
     """
 
     model: ModelConfig
     target_names: tuple[str, ...]
     units: str
     fitted: FittedNetwork
+    calibration: Calibration | None = None
 
     @cached_property
     def network(self) -> Model:
@@ -46,8 +51,10 @@ class Student:
         *,
         batch_size: int = BATCH_SIZE,
         device: str = "auto",
+        level: float | None = None,
+        calibrated: bool = True,
     ) -> Prediction:
-        """Return activity and uncertainty of each sequence, in input order.
+        """Return activity and uncertainty of each sequence, in input order; with an interval if it is calibrated.
 
         Parameters
         ----------
@@ -59,11 +66,17 @@ class Student:
             Sequences at once.
         device : str
             "auto" (a GPU where there is one), "cpu" or "cuda".
+        level : float, optional
+            Of the interval, by default that of the calibration.
+        calibrated : bool
+            False: as if the student had never been calibrated.
 
         Raises
         ------
         DataError
-            For no sequence, a letter that is no base, or another number of ids.
+            For no sequence, a letter that is no base, another number of ids, or a level without a calibration.
+        ConfigError
+            For a level outside (0, 1).
         BundleError
             For sequences of another length than the model's.
         RunError
@@ -71,7 +84,7 @@ class Student:
         """
         codes = check_length(as_codes(sequences), self.model.length)
         output = read_in_batches(self.network.to(pick_device(device)), codes, batch_size)
-        return Prediction(
+        said = Prediction(
             ids=name_rows(ids, len(codes)),
             target_names=self.target_names,
             mean=output["mean"],
@@ -79,3 +92,4 @@ class Student:
             aleatoric_std=output.get("aleatoric_std"),
             epistemic_factors=output.get("epistemic_factors"),
         )
+        return answer(said, self.calibration, level=level, calibrated=calibrated)

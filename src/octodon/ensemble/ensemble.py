@@ -14,6 +14,8 @@ import torch
 from jaxtyping import UInt8
 from numpy import ndarray
 
+from octodon.calibration.answer import answer
+from octodon.calibration.calibration import Calibration
 from octodon.ensemble.arrays import SharedArrays
 from octodon.ensemble.execution import Execution, Runner
 from octodon.ensemble.network import FittedNetwork
@@ -37,12 +39,15 @@ class Ensemble:
         Unit of the predictions.
     members : tuple of FittedNetwork
         In the order of their index; each distinct.
+    calibration : Calibration or None
+        Made on rows that no network saw; ``octodon.calibrate`` returns an ensemble with one.
     """
 
     model: ModelConfig
     target_names: tuple[str, ...]
     units: str
     members: tuple[FittedNetwork, ...]
+    calibration: Calibration | None = None
 
     def network(self, position: int) -> Model:
         """Return the network of one member, ready to predict; each call gives a new one, free to be changed.
@@ -100,16 +105,32 @@ class Ensemble:
         )
 
     def predict(
-        self, sequences: Any, ids: Sequence[str] | None = None, *, device: str = "auto"
+        self,
+        sequences: Any,
+        ids: Sequence[str] | None = None,
+        *,
+        device: str = "auto",
+        level: float | None = None,
+        calibrated: bool = True,
     ) -> Prediction:
-        """Return the ensemble's mean and epistemic std (law of total variance).
+        """Return the ensemble's mean and stds (law of total variance); with an interval if it is calibrated.
+
+        Parameters
+        ----------
+        level : float, optional
+            Of the interval, by default that of the calibration.
+        calibrated : bool
+            False: as if the ensemble had never been calibrated.
 
         Raises
         ------
         DataError, BundleError, RunError
-            As ``predict_members``.
+            As ``predict_members``; a DataError for a level without a calibration.
+        ConfigError
+            For a level outside (0, 1).
         """
-        return self.predict_members(sequences, ids, Execution(device=device)).combine()
+        said = self.predict_members(sequences, ids, Execution(device=device)).combine()
+        return answer(said, self.calibration, level=level, calibrated=calibrated)
 
     def _predict_in_processes(self, codes: UInt8[ndarray, "n l"], workers: Runner) -> list[dict[str, Any]]:
         with tempfile.TemporaryDirectory(prefix="octodon-") as folder:

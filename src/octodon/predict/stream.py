@@ -19,6 +19,7 @@ from octodon.data.stream import Chunk, stream_sequences
 from octodon.errors import ConfigError, DataError
 from octodon.metrics.evaluate import predictions_frame
 from octodon.predict.predictor import Predictor
+from octodon.records import Prediction
 
 CHUNK = 8192
 
@@ -32,6 +33,7 @@ def predict_file(
     id: str | None = None,
     length: LengthPolicy = REFUSE,
     device: str = "auto",
+    finish: Callable[[Prediction], Prediction] = lambda prediction: prediction,
     on_rows: Callable[[int], None] | None = None,
 ) -> int:
     """Write one row per sequence of ``source`` to ``out``, in order, and return how many.
@@ -48,6 +50,8 @@ def predict_file(
         How sequences come to the length of the model, as when it was trained; its ``length_bp`` is that of the model.
     device : str
         "auto" (a GPU where there is one), "cpu" or "cuda".
+    finish : callable
+        What becomes of the prediction of each chunk before it is written: another level of its interval, say.
     on_rows : callable, optional
         Called with the number of rows written so far.
 
@@ -69,7 +73,7 @@ def predict_file(
     with atomic_file(out) as partial, ExitStack() as opened:
         write = None
         for ids, codes in _chunks(source, sequence, id, length, predictor.model.length):
-            frame = predictions_frame(predictor.predict(codes, list(ids), device=device))
+            frame = predictions_frame(finish(predictor.predict(codes, list(ids), device=device)))
             table = pa.Table.from_pandas(frame, preserve_index=False)
             if write is None:
                 write = opened.enter_context(table_writer(partial, suffix, table.schema))

@@ -1,0 +1,121 @@
+"""``octodon calibrate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from octodon.cli.options import Backbone, Device, DeviceOption, Id, Sequence
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        epilog="Examples: octodon calibrate run/student --data unseen.tsv --out calibrated; "
+        "octodon calibrate predictions.tsv --replicates 3 --out calibrated.tsv"
+    )(calibrate)
+
+
+def calibrate(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SOURCE",
+            help="Folder of a student or an ensemble; or a table of any tool's predictions: id and, for each target T, T_mean, "
+            "T_measured and T_std (or T_epistemic_std, T_aleatoric_std).",
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Bundle or table to write. A bundle is calibrated in place without it."),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            help="For a bundle: table of sequences that no network has seen, not even to stop its training.",
+        ),
+    ] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--target",
+            metavar="T=COLUMN[,COLUMN...]",
+            help="Columns of --data with target T, its replicates separated by commas; default: the column T. Repeat.",
+        ),
+    ] = None,
+    sequence: Sequence = "sequence",
+    id: Id = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split",
+            help="Column of splits: only rows called 'calibration' are used, and refused if related to train or valid.",
+        ),
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option("--method", help="See octodon list calibrations; default: normalised.")
+    ] = None,
+    level: Annotated[
+        float, typer.Option("--level", help="Level of intervals where none is asked for.")
+    ] = 0.9,
+    replicates: Annotated[
+        int | None,
+        typer.Option(
+            "--replicates",
+            min=1,
+            help="For a table: each T_measured is the mean of so many replicates, and T_aleatoric_std the noise of one.",
+        ),
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--option", metavar="NAME=VALUE", help="Option of the method (bins=5); may be repeated."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same calibration.")] = 0,
+    device: DeviceOption = Device.AUTO,
+    backbone: Backbone = None,
+) -> None:
+    """Make stds and intervals mean what they say, on rows that no network has seen.
+
+    A bundle keeps what was learnt in calibration.json; octodon predict applies it, --uncalibrated takes it back.
+    """
+    from octodon.calibration.fit import DEFAULT_METHOD
+    from octodon.cli.output import say
+    from octodon.errors import ConfigError
+    from octodon.experiment.calibrate import calibrate_bundle, parse_options
+    from octodon.predict.calibrate_table import calibrate_table
+
+    method = DEFAULT_METHOD if method is None else method
+    options = parse_options(option or [])
+    if source.is_dir():
+        if data is None:
+            raise ConfigError(
+                f"calibrate {source}: --data is missing: a table of sequences and measurements that no network has seen"
+            )
+        if replicates is not None:
+            raise ConfigError(
+                "--replicates: for a table of predictions; with --data, replicates are counted there"
+            )
+        made, path = calibrate_bundle(
+            source, data, out, targets=target or [], sequence=sequence, id=id, split=split, method=method,
+            level=level, options=options, device=device.value, backbone=backbone, seed=seed,
+        )  # fmt: skip
+        say(f"{made.describe()}: learnt on {max(made.n_rows):,} rows -> {path}")
+        return
+    if out is None:
+        raise ConfigError(
+            f"calibrate {source}: --out is missing: the table to write (.tsv, .csv or .parquet)"
+        )
+    if data is not None or target:
+        raise ConfigError(
+            f"calibrate {source}: --data and --target are for a bundle; a table of predictions holds all"
+        )
+    done = calibrate_table(source, out, method=method, level=level, replicates=replicates, options=options,
+                           split=split, seed=seed)  # fmt: skip
+    say(f"{done.calibration.describe()}: learnt on {done.n_used:,} of {done.n_rows:,} rows -> {out}")
+    if done.in_sample:
+        say("every measured row was used: judge the intervals on other rows, not on these")
