@@ -1,4 +1,4 @@
-"""Predict a file of sequences chunk by chunk: memory does not grow with the file."""
+"""Predict a file of sequences chunk by chunk, reading one chunk ahead: memory does not grow with the file."""
 
 from __future__ import annotations
 
@@ -18,10 +18,15 @@ from octodon.data.lengths import REFUSE, LengthPolicy
 from octodon.data.stream import Chunk, stream_sequences
 from octodon.errors import ConfigError, DataError
 from octodon.metrics.evaluate import predictions_frame
+from octodon.predict.ahead import one_ahead
 from octodon.predict.predictor import Predictor
 from octodon.records import Prediction
 
-CHUNK = 8192
+CHUNK = 32_768
+"""Sequences predicted and written at once. An ensemble prepares every member's network anew for each chunk
+(``octodon.models.lowering``), so that chunks must be large; in memory one of 250 bp takes 8 MB."""
+CHUNK_BASES = 1 << 24
+"""Long sequences come in smaller chunks."""
 
 
 def predict_file(
@@ -37,6 +42,8 @@ def predict_file(
     on_rows: Callable[[int], None] | None = None,
 ) -> int:
     """Write one row per sequence of ``source`` to ``out``, in order, and return how many.
+
+    Rows are written as they are predicted, to a temporary file beside ``out``; at most two chunks are in memory.
 
     Parameters
     ----------
@@ -72,7 +79,7 @@ def predict_file(
     rows = 0
     with atomic_file(out) as partial, ExitStack() as opened:
         write = None
-        for ids, codes in _chunks(source, sequence, id, length, predictor.model.length):
+        for ids, codes in one_ahead(_chunks(source, sequence, id, length, predictor.model.length)):
             frame = predictions_frame(finish(predictor.predict(codes, list(ids), device=device)))
             table = pa.Table.from_pandas(frame, preserve_index=False)
             if write is None:
@@ -91,8 +98,9 @@ def _chunks(
     policy = replace(length, length_bp=model_bp)
     if _fits_whole_flanks(source, sequence, length, model_bp):
         policy = replace(length, length_bp=None)
+    chunk = min(CHUNK, max(1, CHUNK_BASES // model_bp))
     try:
-        yield from stream_sequences(source, sequence=sequence, id=id, chunk=CHUNK, length=policy)
+        yield from stream_sequences(source, sequence=sequence, id=id, chunk=chunk, length=policy)
     except DataError as error:
         # What the reader says of lengths is for every caller; here it is an option that helps.
         if policy.policy == "refuse" and "length polic" in str(error):
