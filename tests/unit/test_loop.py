@@ -290,3 +290,28 @@ def test_a_momentum_survives_writing_and_reading(momentum: Any) -> None:
     plain = {name: value for name, value in config.model_dump().items() if value is not None}
     assert config.norm_momentum == momentum
     assert checked(TrainingConfig, plain, "training") == config
+
+
+def _fitted(precision: str) -> dict[str, torch.Tensor]:
+    model = _model()
+    config = TrainingConfig.model_validate({"epochs": 3, "batch_size": 16, "precision": precision})
+    history = fit(model, _data(), _data(seed=1), config, seed=0)
+    assert all(np.isfinite(record.valid_loss) for record in history)
+    return _state(model)
+
+
+def test_bfloat16_trains_nearly_the_same_float32_weights() -> None:
+    exact, rounded = _fitted("float32"), _fitted("bfloat16")
+    assert all(value.dtype == exact[name].dtype for name, value in rounded.items())
+    weight = exact["head.linear.weight"]
+    assert not torch.equal(rounded["head.linear.weight"], weight)
+    torch.testing.assert_close(rounded["head.linear.weight"], weight, rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize(("native", "same"), [(False, "float32"), (True, "bfloat16")])
+def test_auto_is_one_or_the_other_bit_for_bit(
+    native: bool, same: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("octodon.models.precision.multiplies_bfloat16", lambda: native)
+    auto, other = _fitted("auto"), _fitted(same)
+    assert all(torch.equal(auto[name], other[name]) for name in other)

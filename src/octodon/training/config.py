@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from octodon.errors import ConfigError
+from octodon.models.precision import Precision
 from octodon.settings import Config
 from octodon.training.augment import check_recipe
 
@@ -41,6 +42,11 @@ class TrainingConfig(Config):
         default=0.1,
         description="share of a batch in BatchNorm's running statistics, or 'backbone' for the backbone's own. The "
         "published 0.01 lags 100 steps behind: on small sets early stopping then ends some members in their first epoch",
+    )
+    precision: Precision = Field(
+        default="auto",
+        description="numbers that products are computed in: float32, bfloat16, or auto = bfloat16 where the processor "
+        "multiplies it natively, else float32; weights, losses and predictions are float32 always",
     )
     checkpoint_seconds: float = Field(
         default=10.0,

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from octodon.errors import RunError
 from octodon.models.model import Model
+from octodon.models.precision import Precision, autocast
 from octodon.models.seeded import seeded
 from octodon.seeds import derive_seed
 from octodon.seq.onehot import one_hot
@@ -105,7 +106,7 @@ def fit(
         start = time.perf_counter()
         with seeded(derive_seed(seed, "dropout", epoch), device):
             train_loss = _train_epoch(model, train, optimiser, schedule, (seed, epoch), batches)
-        valid_loss = mean_loss(model, valid)
+        valid_loss = mean_loss(model, valid, config.precision)
         if not (math.isfinite(train_loss) and math.isfinite(valid_loss)):
             raise DivergedError(
                 f"training: loss is {train_loss} (validation {valid_loss}) in epoch {epoch + 1}"
@@ -133,7 +134,7 @@ def fit(
     return history
 
 
-def mean_loss(model: Model, data: LabelledCodes) -> float:
+def mean_loss(model: Model, data: LabelledCodes, precision: Precision = "float32") -> float:
     """Return the loss in evaluation mode, each label column averaged over the labels that are present in IT.
 
     Validation activity may be missing where the ensemble's std is known; divided by the count of activities, the errors
@@ -145,7 +146,7 @@ def mean_loss(model: Model, data: LabelledCodes) -> float:
     with torch.inference_mode():
         for rows in batch_slices(len(data), _VALIDATION_BATCH):
             labels = {name: data.labels[name][rows] for name in model.head.needs}
-            raw = model(one_hot(data.codes[rows]))
+            raw = _forward(model, one_hot(data.codes[rows]), precision)
             for name in names:
                 # A column without labels adds nothing (every head promises it), so this is the share of one column.
                 hidden = {
@@ -155,6 +156,13 @@ def mean_loss(model: Model, data: LabelledCodes) -> float:
                 }
                 totals[name] += model.head.loss(raw, labels | hidden).double().sum()
     return sum(float(totals[name] / _n_present(data.labels[name])) for name in names)
+
+
+def _forward(model: Model, inputs: Tensor, precision: Precision) -> Tensor:
+    """Return the raw columns; the head, whose few products cost nothing, is computed in the numbers of its weights."""
+    with autocast(precision, inputs.device):
+        features = model.backbone(inputs)
+    return model.head(features.to(model.head.linear.weight.dtype))
 
 
 def _train_epoch(
@@ -180,7 +188,8 @@ def _train_epoch(
         inputs, labels = batches.make(
             train.codes[rows], labels, recipe, derive_seed(seed, "augment", epoch, step)
         )
-        loss = model.head.loss(model(inputs), labels).sum()
+        raw = _forward(model, inputs, schedule.config.precision)
+        loss = model.head.loss(raw, labels).sum()
         optimiser.zero_grad(set_to_none=True)
         # Training labels of a student are those of the ensemble: activity and std are there together, or neither.
         present = _n_present(labels["activity"])
