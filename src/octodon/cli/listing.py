@@ -19,6 +19,7 @@ KINDS = {
     "calibrations": ("octodon.calibration.methods", "methods"),
     "methods": ("octodon.attribution.methods", "methods"),
     "augmentations": ("octodon.training.augmentations", "augmentations"),
+    "ood": ("octodon.ood", "scores"),
 }
 
 
