@@ -19,10 +19,6 @@ def say(line: str) -> None:
     sys.stderr.write(line + "\n")
 
 
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM, treated by everything below like Ctrl-C."""
-
-
 @contextmanager
 def counting(what: str, quiet: bool) -> Iterator[Callable[[int, int | None], None]]:
     """Show a bar on standard error, moved by the function given: (done, all), all None where it is not known."""
@@ -33,6 +29,10 @@ def counting(what: str, quiet: bool) -> Iterator[Callable[[int, int | None], Non
     with Progress(*columns, console=Console(stderr=True), disable=quiet) as progress:
         task = progress.add_task("", total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, treated by everything below like Ctrl-C."""
 
 
 @contextmanager
