@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from octodon.atomic import atomic_folder, write_json
 from octodon.calibration.calibration import Calibration
 from octodon.distillation.student import Student
 from octodon.ensemble.ensemble import Ensemble, restore
+from octodon.ensemble.folds import Folds
 from octodon.ensemble.network import FittedNetwork
 from octodon.errors import BundleError, ConfigError
 from octodon.models.backbones import backbones
@@ -63,6 +65,8 @@ def save(model: Ensemble | Student, path: str | Path, provenance: Mapping[str, A
         "units": model.units,
         "networks": [{"index": m.index, "attempt": m.attempt, "seed": m.seed} for m in members],
     }
+    if isinstance(model, Ensemble) and model.folds is not None:
+        config["folds"] = asdict(model.folds)
     weights = {
         name: torch.stack([m.weights[name] for m in members]).contiguous() for name in members[0].weights
     }
@@ -131,7 +135,8 @@ def load(path: str | Path, backbone: str | type | None = None) -> Ensemble | Stu
         "calibration": _read_calibration(folder / CALIBRATION, tuple(config["target_names"])),
     }
     if config["kind"] == "ensemble":
-        return Ensemble(**common, members=members)
+        folds = Folds(**config["folds"]) if "folds" in config else None
+        return Ensemble(**common, members=members, folds=folds)
     return Student(**common, fitted=members[0])
 
 
@@ -200,6 +205,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
             f"{folder}: bundle format {version}, this octodon {octodon.__version__} reads up to {FORMAT}; upgrade octodon"
         )
     wrong = [key for key, is_right in _EXPECTED.items() if key not in config or not is_right(config[key])]
+    wrong += ["folds"] if not _are_folds(config.get("folds")) else []
     if wrong:
         raise BundleError(
             f"{path}: {wrong[0]!r} is {config.get(wrong[0], 'missing')!r}; the file is damaged, copy the bundle again"
@@ -216,6 +222,15 @@ def _are_networks(value: Any) -> bool:
             isinstance(v, dict) and v.keys() == keys and all(isinstance(n, int) for n in v.values())
             for v in value
         )
+    )
+
+
+def _are_folds(value: Any) -> bool:
+    kinds = {"count": int, "seed": int, "rows": str}
+    return value is None or (
+        isinstance(value, dict)
+        and value.keys() == kinds.keys()
+        and all(isinstance(value[name], kind) for name, kind in kinds.items())
     )
 
 

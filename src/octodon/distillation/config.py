@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -49,6 +50,18 @@ class DistillConfig(Config):
         min_length=1,
         description="how copies are altered; copy k takes recipe k, cycling",
     )
+    labels: Literal["in_sample", "augmented", "out_of_fold"] = Field(
+        default="in_sample",
+        description="training sequences themselves: labelled by all members, left out (only altered copies, which no member "
+        "was fitted to), or labelled by the members that left them out (ensemble.folds)",
+    )
+    pool: Path | None = Field(
+        default=None, description="FASTA of further sequences, without measurements, that the members label"
+    )
+    pool_lengths: Literal["refuse", "crop"] = Field(
+        default="refuse",
+        description="pool sequences of another length than the data's: refuse, or keep the centre",
+    )
     dynamic: Literal["none", "replace", "append"] = Field(
         default="none",
         description="batches altered by training.augment: none = keep the rows' labels; replace, append = in place of the "
@@ -71,6 +84,10 @@ class DistillConfig(Config):
 
     @model_validator(mode="after")
     def _something_is_altered(self) -> DistillConfig:
+        if self.labels == "augmented" and not self.copies and self.pool is None:
+            raise ValueError(
+                "labels = 'augmented' leaves the training sequences out; it needs copies, or a pool"
+            )
         if self.dynamic != "none" and not self.training.augment:
             raise ValueError(
                 "dynamic needs training.augment, e.g. [{name = 'evoaug'}]: which alterations are labelled"

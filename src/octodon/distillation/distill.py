@@ -8,10 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy import ndarray
 from torch import nn
 
 from octodon.atomic import atomic_folder
 from octodon.data.examples import Examples
+from octodon.distillation.cached import CachedTeachers
 from octodon.distillation.config import DISTILL_PRESETS, DistillConfig, StudentTraining
 from octodon.distillation.dynamic import batches_of
 from octodon.distillation.labels import (
@@ -19,8 +22,10 @@ from octodon.distillation.labels import (
     require_ensemble,
     train_labels,
     valid_labels,
-    write_labelled_copies,
+    write_labelled,
 )
+from octodon.distillation.out_of_fold import out_of_fold
+from octodon.distillation.pool import read_pool
 from octodon.distillation.student import Student
 from octodon.distillation.teachers import ModuleTeachers, Teachers, align
 from octodon.ensemble.arrays import SharedArrays
@@ -108,15 +113,34 @@ def _write_labels(
         folder,
         {"valid.codes": valid.codes} | {f"valid.label.{name}": values for name, values in labels.items()},
     )
-    write_labelled_copies(
+    write_labelled(
         folder,
-        train,
-        train_labels(said["t"].combine()),
+        train.codes,
+        _labels_of_training_rows(teachers, train, said["t"], config),
         None if isinstance(teachers, MemberPredictions) else teachers,
         pick_recipes(config.copies, config.recipes),
         seed=seed,
         execution=execution,
+        pool=None if config.pool is None else read_pool(config.pool, examples, config.pool_lengths),
     )
+
+
+def _labels_of_training_rows(
+    teachers: Teachers | MemberPredictions, train: Examples, said: MemberPredictions, config: DistillConfig
+) -> dict[str, ndarray] | None:
+    """Return what students learn on the training rows themselves; None to leave these out."""
+    if config.labels == "augmented":
+        return None
+    if config.labels == "in_sample":
+        return train_labels(said.combine())
+    teachers = teachers.teachers if isinstance(teachers, CachedTeachers) else teachers
+    if not isinstance(teachers, Ensemble) or teachers.folds is None:
+        raise ConfigError(
+            "distill.labels: 'out_of_fold' needs members that left out folds of the training rows; train them with "
+            "ensemble.folds = 5, or use 'augmented'"
+        )
+    fold_of_member = np.array([teachers.folds.left_out_by(member.index) for member in teachers.members])
+    return train_labels(out_of_fold(said, teachers.folds.of_rows(train), fold_of_member))
 
 
 def member_predictions(
@@ -142,6 +166,8 @@ def distill(
     backbone: str | type | None = None,
     options: Mapping[str, Any] | None = None,
     head: str | None = None,
+    labels: str | None = None,
+    pool: str | Path | None = None,
     training: StudentTraining | Mapping[str, Any] | None = None,
     processes: int | None = None,
     device: str = "auto",
@@ -162,6 +188,11 @@ def distill(
         Altered copies per training sequence labelled by the teachers; default 8 (paper: 0), or 0 where teachers are a table.
     backbone : str or type, optional
         Default: that of the ensemble; "deepstarr" for other teachers.
+    labels : {"in_sample", "augmented", "out_of_fold"}
+        The training sequences themselves: labelled by all members; left out, in favour of altered copies; or labelled by
+        members that left them out (``octodon.train(..., folds=5)``).
+    pool : path, optional
+        FASTA of further sequences, without measurements, that the teachers label.
 
     Returns
     -------
@@ -184,6 +215,7 @@ def distill(
     if training is not None and not isinstance(training, StudentTraining):
         training = dict(training)
     given = {"students": students, "head": head, "copies": copies, "training": training}
+    given |= {"labels": labels, "pool": pool}
     given = {name: value for name, value in given.items() if value is not None}
     config = checked(DistillConfig, merge(preset_of(preset, DISTILL_PRESETS, "distill"), given), "distill")
     with (

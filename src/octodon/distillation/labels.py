@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import UInt8
 from numpy import ndarray
 
-from octodon.data.examples import Examples
 from octodon.distillation.copies import DEFAULT_RECIPES, altered_copy, copy_seed
 from octodon.distillation.teachers import Teachers
 from octodon.ensemble.execution import Execution
@@ -35,54 +37,92 @@ def valid_labels(ensemble: Prediction, measured: ndarray) -> dict[str, ndarray]:
     return {"activity": measured.astype(np.float32), "epistemic_std": _epistemic(ensemble).astype(np.float32)}
 
 
-def write_labelled_copies(
+def write_labelled(
     folder: Path,
-    train: Examples,
-    labels: dict[str, ndarray],
+    train: UInt8[ndarray, "n l"],
+    labels: dict[str, ndarray] | None,
     teachers: Teachers | None,
     recipes: tuple[Recipe, ...],
     *,
     seed: int,
     execution: Execution | None,
+    pool: UInt8[ndarray, "p l"] | None = None,
 ) -> None:
-    """Write training codes followed by labelled altered copies as ``train.*.npy``, copy by copy.
+    """Write what students learn as ``train.*.npy``: training codes, then the pool, then altered copies, one by one.
 
     One copy of the codes is in memory at a time, however many are asked for.
+
+    Parameters
+    ----------
+    folder : Path
+    train : (n, l) uint8
+    labels : dict or None
+        Of the training codes; None leaves them out.
+    teachers : Teachers or None
+        Who labels pool and copies.
+    recipes : tuple of Recipe
+        One for each copy.
+    seed : int
+        Of the copies.
+    execution : Execution or None
+        Where teachers compute.
+    pool : (p, l) uint8, optional
 
     Raises
     ------
     DataError
-        Copies are asked for without teachers that can label them.
+        Copies or a pool are asked for without teachers that can label them.
     RunError
         The disk has no room for them.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    n, rows = len(train), len(train) * (1 + len(recipes))
-    _require_room(folder, rows * (train.length + 4 * sum(values.shape[1] for values in labels.values())))
-    files = {"train.codes": train.codes} | {f"train.label.{name}": values for name, values in labels.items()}
-    targets = {
-        name: np.lib.format.open_memmap(
-            folder / f"{name}.npy", mode="w+", dtype=values.dtype, shape=(rows, values.shape[1])
+    further = ([] if pool is None else [pool]) + [
+        partial(altered_copy, train, recipe, copy_seed(seed, number)) for number, recipe in enumerate(recipes)
+    ]
+    if teachers is None and further:
+        raise DataError(
+            "distill.copies: a table of predictions cannot label altered copies; set copies = 0, and no pool"
         )
-        for name, values in files.items()
-    }
-    for name, values in files.items():
-        _reserve(folder / f"{name}.npy")
-        targets[name][:n] = values
-    for number, recipe in enumerate(recipes):
-        if teachers is None:
-            raise DataError(
-                "distill.copies: a table of predictions cannot label altered copies; set copies = 0"
-            )
-        piece = slice(n * (number + 1), n * (number + 2))
-        codes = altered_copy(train.codes, recipe, copy_seed(seed, number))
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = len(train) * ((labels is not None) + len(recipes)) + (0 if pool is None else len(pool))
+    files: dict[str, ndarray] = {}
+    start = 0
+    for codes, said in _blocks(train, labels, further, teachers, execution):
+        block = {"train.codes": codes} | {f"train.label.{name}": values for name, values in said.items()}
+        files = files or _open(folder, block, rows)
+        for name, values in block.items():
+            files[name][start : start + len(codes)] = values
+        start += len(codes)
+    for file in files.values():
+        file.flush()
+
+
+def _blocks(
+    train: ndarray,
+    labels: dict[str, ndarray] | None,
+    further: Sequence[ndarray | Callable[[], ndarray]],
+    teachers: Teachers | None,
+    execution: Execution | None,
+) -> Iterator[tuple[ndarray, dict[str, ndarray]]]:
+    """Yield codes with their labels: the training rows with those given, the others as the teachers label them."""
+    if labels is not None:
+        yield train, labels
+    for source in further:
+        assert teachers is not None
+        codes = source() if callable(source) else source
         with threads(1):  # as in the worker processes
-            said = teachers.predict_members(codes, execution=execution).combine()
-        targets["train.codes"][piece] = codes
-        for name, values in train_labels(said).items():
-            targets[f"train.label.{name}"][piece] = values
-    for target in targets.values():
-        target.flush()
+            yield codes, train_labels(teachers.predict_members(codes, execution=execution).combine())
+
+
+def _open(folder: Path, block: dict[str, ndarray], rows: int) -> dict[str, ndarray]:
+    """Return files for so many rows of arrays like those of the first block."""
+    _require_room(folder, rows * sum(values[:1].nbytes for values in block.values()))
+    files = {}
+    for name, values in block.items():
+        path = folder / f"{name}.npy"
+        shape = (rows, *values.shape[1:])
+        files[name] = np.lib.format.open_memmap(path, mode="w+", dtype=values.dtype, shape=shape)
+        _reserve(path)
+    return files
 
 
 def _require_room(folder: Path, n_bytes: int) -> None:

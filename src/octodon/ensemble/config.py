@@ -21,4 +21,10 @@ class EnsembleConfig(Config):
 
     members: int = Field(default=10, ge=1, description="networks in the ensemble; one gives no epistemic std")
     head: str = Field(default="standardised_mean", description="see octodon list heads")
+    folds: int = Field(
+        default=1,
+        ge=1,
+        description="above 1: member k leaves out fold k modulo folds of the training rows, so that distill.labels = "
+        "'out_of_fold' can label each row by members that never saw it",
+    )
     training: TrainingConfig = TrainingConfig()

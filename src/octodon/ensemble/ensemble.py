@@ -18,6 +18,7 @@ from octodon.calibration.answer import answer
 from octodon.calibration.calibration import Calibration
 from octodon.ensemble.arrays import SharedArrays
 from octodon.ensemble.execution import Execution, Runner
+from octodon.ensemble.folds import Folds
 from octodon.ensemble.network import FittedNetwork
 from octodon.ensemble.workers import pick_device, threads
 from octodon.errors import BundleError, DataError
@@ -41,6 +42,8 @@ class Ensemble:
         In the order of their index; each distinct.
     calibration : Calibration or None
         Made on rows that no network saw; ``octodon.calibrate`` returns an ensemble with one.
+    folds : Folds or None
+        Which training rows which members never saw; None where all saw all.
     """
 
     model: ModelConfig
@@ -48,6 +51,7 @@ class Ensemble:
     units: str
     members: tuple[FittedNetwork, ...]
     calibration: Calibration | None = None
+    folds: Folds | None = None
 
     def network(self, position: int) -> Model:
         """Return the network of one member, ready to predict; each call gives a new one, free to be changed.

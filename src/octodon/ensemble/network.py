@@ -48,6 +48,8 @@ class NetworkJob:
         Fingerprint of the arrays: a checkpoint made on others is refused.
     batches : Batches
         How altered batches are labelled.
+    left_out : int, optional
+        Do not train on the rows whose ``train.fold`` is this.
     """
 
     role: str
@@ -61,6 +63,7 @@ class NetworkJob:
     threads: int = 1
     data: str = ""
     batches: Batches = ALTERED
+    left_out: int | None = None
 
     @property
     def is_done(self) -> bool:
@@ -73,7 +76,16 @@ class NetworkJob:
         backbone = self.model.backbone
         model = asdict(self.model) | {"backbone": backbone if isinstance(backbone, str) else repr(backbone)}
         training = self.training.model_dump(exclude={"checkpoint_seconds"})
-        parts = [self.role, self.index, self.seed, model, training, self.data, self.batches.identity]
+        parts = [
+            self.role,
+            self.index,
+            self.seed,
+            model,
+            training,
+            self.data,
+            self.batches.identity,
+            self.left_out,
+        ]
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=repr).encode()).hexdigest()
 
     def checkpoint(self, attempt: int) -> Checkpoint:
@@ -116,7 +128,7 @@ def fit_network(job: NetworkJob) -> None:
 
 def _fit_until_finite(job: NetworkJob) -> None:
     device = torch.device(job.device)
-    train, valid = (_load(job.arrays, name).to(device) for name in ("train", "valid"))
+    train, valid = (load_split(job, name).to(device) for name in ("train", "valid"))
     first = last_attempt(job)
     rewind_history(job.folder, first, job.checkpoint(first).load())
     for attempt in range(first, MOST_ATTEMPTS):
@@ -184,10 +196,14 @@ def _read_log(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
-def _load(arrays: SharedArrays, split: str) -> LabelledCodes:
-    labels = arrays.group(f"{split}.label")
+def load_split(job: NetworkJob, split: str) -> LabelledCodes:
+    """Return the rows of one split that the job's network sees, with their labels."""
+    codes, labels = job.arrays[f"{split}.codes"], job.arrays.group(f"{split}.label")
+    if split == "train" and job.left_out is not None:
+        seen = job.arrays["train.fold"] != job.left_out
+        codes, labels = codes[seen], {name: values[seen] for name, values in labels.items()}
     return LabelledCodes(
-        codes=torch.from_numpy(arrays[f"{split}.codes"]),
+        codes=torch.from_numpy(codes),
         labels={name: torch.from_numpy(values) for name, values in labels.items()},
     )
 

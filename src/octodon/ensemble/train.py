@@ -14,6 +14,7 @@ from octodon.ensemble.arrays import SharedArrays
 from octodon.ensemble.config import ENSEMBLE_PRESETS, EnsembleConfig
 from octodon.ensemble.ensemble import Ensemble
 from octodon.ensemble.execution import Execution, executing
+from octodon.ensemble.folds import Folds
 from octodon.ensemble.member_labels import labelled_splits
 from octodon.ensemble.network import FittedNetwork, NetworkJob, fit_network, read_fitted
 from octodon.ensemble.progress import TrainingProgress
@@ -71,6 +72,11 @@ def train_ensemble(
     if len(examples.subset("train")) < 2:
         raise DataError("train: one training row; batch normalisation needs at least two")
     data = labelled_splits(examples, config.head)
+    folds = None
+    if config.folds > 1:
+        train_rows = examples.subset("train")
+        folds = Folds.of(train_rows, config.folds, seed)
+        data["train.fold"] = folds.of_rows(train_rows)
     arrays = SharedArrays.write(folder / "arrays", data)
     fingerprint = arrays.fingerprint()
     jobs = [
@@ -84,12 +90,17 @@ def train_ensemble(
             folder=folder / f"member_{index:03d}",
             device=execution.device,
             data=fingerprint,
+            left_out=None if folds is None else folds.left_out_by(index),
         )
         for index in range(config.members)
     ]
     members = train_networks(jobs, execution)
     return Ensemble(
-        model=model, target_names=examples.target_names, units=examples.units, members=tuple(members)
+        model=model,
+        target_names=examples.target_names,
+        units=examples.units,
+        members=tuple(members),
+        folds=folds,
     )
 
 
@@ -103,6 +114,7 @@ def train(
     options: Mapping[str, Any] | None = None,
     training: TrainingConfig | Mapping[str, Any] | None = None,
     head: str | None = None,
+    folds: int = 1,
     on_leak: str = "refuse",
     processes: int | None = None,
     device: str = "auto",
@@ -127,6 +139,8 @@ def train(
         Keyword arguments of the backbone.
     training : TrainingConfig or mapping, optional
         ``{"epochs": 50}`` changes one setting.
+    folds : int
+        Above 1: member k leaves out fold k modulo ``folds`` of the training rows (for labels out of fold).
     on_leak : {"refuse", "drop", "allow"}
         What to do when related sequences straddle the splits of ``data``.
     processes : int, optional
@@ -150,7 +164,7 @@ def train(
     data = refuse_leaks(data, on_leak)
     if training is not None and not isinstance(training, TrainingConfig):
         training = dict(training)
-    given = {"members": members, "head": head, "training": training}
+    given = {"members": members, "head": head, "training": training, "folds": folds}
     given = {name: value for name, value in given.items() if value is not None}
     config = checked(EnsembleConfig, merge(preset_of(preset, ENSEMBLE_PRESETS, "train"), given), "train")
     model = ModelConfig(

@@ -86,7 +86,12 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
     model = config.model.model_copy(
         update={"backbone": _absolute_backbone(config.model.backbone, path.parent)}
     )
-    return config.model_copy(update={"data": absolute_paths(config.data, path.parent), "model": model})
+    distill = config.distill
+    if distill.pool is not None:  # like data.path, relative to the TOML file
+        distill = distill.model_copy(update={"pool": (path.parent / distill.pool.expanduser()).resolve()})
+    return config.model_copy(
+        update={"data": absolute_paths(config.data, path.parent), "model": model, "distill": distill}
+    )
 
 
 def resolve(content: Mapping[str, Any], where: str = "experiment") -> ExperimentConfig:

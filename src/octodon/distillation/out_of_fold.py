@@ -1,0 +1,69 @@
+"""Labels for training rows by the members that never saw them: members are too sure of what they were fitted to."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Int
+from numpy import ndarray
+
+from octodon.errors import ConfigError
+from octodon.records import MemberPredictions, Prediction
+
+
+def out_of_fold(
+    said: MemberPredictions, fold_of_row: Int[ndarray, " n"], fold_of_member: Int[ndarray, " m"]
+) -> Prediction:
+    """Return what the ensemble would say of rows that it had not seen.
+
+    Each row's mean and noise are those of the members that left it out. Their std, of h members, is taken to the
+    expected population std of all m as for normal deviations: by sqrt((m - 1) / m) c4(m) over sqrt((h - 1) / h) c4(h),
+    where c4(k) is the expected sample std of k standard normal numbers. A single label is noisy (h = 2: as large as
+    itself by three quarters); a student learns their expectation.
+
+    Raises
+    ------
+    ConfigError
+        Fewer than two members leave out some fold.
+    """
+    pieces, rows = [], []
+    for fold in np.unique(fold_of_row):
+        chosen, members = fold_of_row == fold, fold_of_member == fold
+        if members.sum() < 2:
+            raise ConfigError(
+                f"distill.labels: {members.sum()} of {len(fold_of_member)} members left out fold {fold + 1}, "
+                f"and a std needs two; train at least twice as many members as ensemble.folds"
+            )
+        few = replace(
+            said,
+            ids=said.ids[chosen],
+            mean=said.mean[np.ix_(members, chosen)],
+            aleatoric_std=None if said.aleatoric_std is None else said.aleatoric_std[np.ix_(members, chosen)],
+        ).combine()
+        assert few.epistemic_std is not None
+        factor = _expected_population_std(said.n_members) / _expected_population_std(int(members.sum()))
+        pieces.append(replace(few, epistemic_std=factor * few.epistemic_std))
+        rows.append(np.flatnonzero(chosen))
+    back = np.argsort(np.concatenate(rows))
+
+    def joined(name: str) -> ndarray | None:
+        values = [getattr(piece, name) for piece in pieces]
+        return None if values[0] is None else np.concatenate(values)[back]
+
+    mean, std = joined("mean"), joined("epistemic_std")
+    assert mean is not None
+    return Prediction(
+        ids=said.ids,
+        target_names=said.target_names,
+        mean=mean,
+        epistemic_std=std,
+        aleatoric_std=joined("aleatoric_std"),
+    )
+
+
+def _expected_population_std(k: int) -> float:
+    """Return the expected std (divisor k) of k standard normal numbers: sqrt((k - 1) / k) c4(k)."""
+    c4 = math.sqrt(2 / (k - 1)) * math.exp(math.lgamma(k / 2) - math.lgamma((k - 1) / 2))
+    return math.sqrt((k - 1) / k) * c4
