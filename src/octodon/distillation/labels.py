@@ -84,7 +84,7 @@ def write_labelled(
         )
     folder.mkdir(parents=True, exist_ok=True)
     rows = len(train) * ((labels is not None) + len(recipes)) + (0 if pool is None else len(pool))
-    files: dict[str, ndarray] = {}
+    files: dict[str, np.memmap] = {}
     start = 0
     for codes, said in _blocks(train, labels, further, teachers, execution):
         block = {"train.codes": codes} | {f"train.label.{name}": values for name, values in said.items()}
@@ -113,7 +113,7 @@ def _blocks(
             yield codes, train_labels(teachers.predict_members(codes, execution=execution).combine())
 
 
-def _open(folder: Path, block: dict[str, ndarray], rows: int) -> dict[str, ndarray]:
+def _open(folder: Path, block: dict[str, ndarray], rows: int) -> dict[str, np.memmap]:
     """Return files for so many rows of arrays like those of the first block."""
     _require_room(folder, rows * sum(values[:1].nbytes for values in block.values()))
     files = {}
