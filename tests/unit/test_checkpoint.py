@@ -54,7 +54,7 @@ def _fit(
         if killed_after >= 0 and steps == 5 * killed_after + 3:  # five steps an epoch
             raise _KilledError
 
-    model.register_forward_pre_hook(die_in_the_middle)
+    model.backbone.register_forward_pre_hook(die_in_the_middle)
     checkpoint = None if path is None else replace(Checkpoint(path=path, identity="this"), **changes)
     return model, fit(model, TRAIN, VALID, config, seed=7, checkpoint=checkpoint)
 
