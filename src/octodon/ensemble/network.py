@@ -151,7 +151,12 @@ def _fit_until_finite(job: NetworkJob) -> None:
             continue
         finish(job, model, attempt, seed)
         return
-    raise RunError(
+    raise diverged(job)
+
+
+def diverged(job: NetworkJob) -> RunError:
+    """Return the error of a network whose loss diverged from every seed."""
+    return RunError(
         f"{job.role} {job.index}: the loss diverged from {MOST_ATTEMPTS} seeds; lower learning_rate, or check the "
         f"targets for outliers (octodon check)"
     )

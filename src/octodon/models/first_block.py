@@ -7,7 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from octodon.models import layers
 
@@ -18,7 +18,7 @@ _MAX_CHANNELS = 8
 
 
 def first_block(
-    x: Float[Tensor, "n c l"], conv: layers.Conv1d, norm: layers.BatchNorm1d
+    x: Float[Tensor, "n c l"], conv: nn.Module, norm: nn.Module
 ) -> Float[Tensor, "n o k"]:
     """Return relu(max_pool(norm(conv(x)), 2)).
 
@@ -35,6 +35,8 @@ def first_block(
     step in 85 and 101 ms, plain 104 and 127; prediction of a batch in 27 and 32 ms, plain 31 and 36; peak memory 393
     and 472 MB. The other convolutions take most of what is left, near the speed of the matrix products in them.
     """
+    if not (isinstance(conv, layers.Conv1d) and isinstance(norm, layers.BatchNorm1d)):
+        return torch.relu(layers.max_pool(norm(conv(x)), 2))  # those of a stack of networks
     fits = (
         isinstance(x, Tensor)  # else it is followed, not computed: see octodon.models.lowering
         and x.device.type == "cpu"

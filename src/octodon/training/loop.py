@@ -92,7 +92,7 @@ def fit(
     """
     device = next(model.parameters()).device
     model.head.fit_scale(train.labels)
-    _set_norm_momentum(model, config.norm_momentum)
+    set_norm_momentum(model, config.norm_momentum)
     optimiser = _optimiser(model, config)
     schedule = Schedule(config, steps_per_epoch=len(batch_slices(len(train), config.batch_size)))
     history: list[EpochRecord] = []
@@ -155,7 +155,7 @@ def mean_loss(model: Model, data: LabelledCodes, precision: Precision = "float32
                     if other in names and other != name
                 }
                 totals[name] += model.head.loss(raw, labels | hidden).double().sum()
-    return sum(float(totals[name] / _n_present(data.labels[name])) for name in names)
+    return sum(float(totals[name] / n_present(data.labels[name])) for name in names)
 
 
 def _forward(model: Model, inputs: Tensor, precision: Precision) -> Tensor:
@@ -192,21 +192,22 @@ def _train_epoch(
         loss = model.head.loss(raw, labels).sum()
         optimiser.zero_grad(set_to_none=True)
         # Training labels of a student are those of the ensemble: activity and std are there together, or neither.
-        present = _n_present(labels["activity"])
+        present = n_present(labels["activity"])
         (loss / present).backward()
         optimiser.step()
         total += torch.stack([loss.detach(), present]).double()
     return float(total[0] / total[1])
 
 
-def _set_norm_momentum(model: Model, momentum: float | Literal["backbone"]) -> None:
+def set_norm_momentum(model: Model, momentum: float | Literal["backbone"]) -> None:
+    """Give every BatchNorm the share of a batch in its running statistics; "backbone" keeps the network's own."""
     if momentum != "backbone":
         for module in model.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.momentum = momentum
 
 
-def _n_present(label: Tensor) -> Tensor:
+def n_present(label: Tensor) -> Tensor:
     """Return rows x targets with a label, as a tensor: a GPU is not made to wait for the number at every step."""
     present = torch.isfinite(label)
     # of replicates (n, t, r) one is enough
