@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+from octodon.ensemble.stacked.fit import check_strategy
 from octodon.ensemble.workers import Workers, pick_device
 from octodon.errors import ConfigError
 from octodon.registry import suggest
@@ -56,16 +57,28 @@ class Execution:
         "cpu", "cuda" or "cuda:N"; to predict, also "auto". ``executing`` looks it up before anything is trained.
     progress : bool
         Show live progress on standard error.
+    strategy : str
+        How networks are trained: "separate", each alone; "stacked" or the name of a strategy, together; "auto", together on a
+        GPU. Which one changes the last bits, and the masks of dropout.
     """
 
     workers: Runner = field(default_factory=lambda: Workers(0))
     device: str = "cpu"
     progress: bool = True
+    strategy: str = "auto"
+
+    def __post_init__(self) -> None:
+        check_strategy(self.strategy)
 
 
 @contextmanager
 def executing(
-    *, executor: str = "local", processes: int | None = None, device: str = "auto", progress: bool = True
+    *,
+    executor: str = "local",
+    processes: int | None = None,
+    device: str = "auto",
+    progress: bool = True,
+    strategy: str = "auto",
 ) -> Iterator[Execution]:
     """Give an execution for as long as the block lasts; its processes end with it.
 
@@ -77,11 +90,13 @@ def executing(
         Worker processes on a CPU; default one per core, 0 = in this process. On a GPU there are none.
     device : str
         "auto" (a GPU where there is one), "cpu", "cuda" or "cuda:N".
+    strategy : str
+        See ``Execution``.
 
     Raises
     ------
     ConfigError
-        An unknown executor or device.
+        An unknown executor, device or strategy.
     RunError
         A GPU is asked for that is not there.
     """
@@ -89,4 +104,4 @@ def executing(
         raise ConfigError(f"executor: no {executor!r}; {suggest(executor, list(EXECUTORS))}")
     device = pick_device(device)
     with Workers(processes if device == "cpu" else 0) as workers:
-        yield Execution(workers=workers, device=device, progress=progress)
+        yield Execution(workers=workers, device=device, progress=progress, strategy=strategy)

@@ -18,6 +18,7 @@ from octodon.ensemble.folds import Folds
 from octodon.ensemble.member_labels import labelled_splits
 from octodon.ensemble.network import FittedNetwork, NetworkJob, fit_network, read_fitted
 from octodon.ensemble.progress import TrainingProgress
+from octodon.ensemble.stacked.fit import fit_stack, is_stacked, stacks
 from octodon.errors import DataError
 from octodon.models.model import ModelConfig
 from octodon.settings import checked, merge, preset_of
@@ -47,7 +48,10 @@ def train_networks(jobs: list[NetworkJob], execution: Execution) -> list[FittedN
 
 
 def _fit(jobs: list[NetworkJob], execution: Execution, on_tick: Callable[[], None]) -> None:
-    """Fit jobs one by one, each wherever a worker is free."""
+    """Fit jobs one by one, each wherever a worker is free; or together, where that is asked for or pays."""
+    if is_stacked(execution.strategy, execution.device):
+        execution.workers.run(fit_stack, stacks(jobs, execution.strategy), on_tick=on_tick)
+        return
     execution.workers.run(fit_network, jobs, on_tick=on_tick)
 
 

@@ -40,6 +40,11 @@ class RunSection(Config):
     device: str = Field(
         default="auto", description="auto, cpu or cuda; a GPU that is asked for must be there"
     )
+    strategy: str = Field(
+        default="auto",
+        description="separate: each network alone; stacked: together, the fastest way being timed; or the name of a way "
+        "(grouped, loop, matmul, streams, vmap); auto: stacked on a GPU",
+    )
 
 
 class ExperimentConfig(Config):

@@ -126,7 +126,9 @@ def _run(
         folder.event("start", device=device)
         sizes = ", ".join(f"{name} {n:,}" for name, n in report["splits"].items())
         say(f"data: {len(examples):,} sequences of {examples.length} bp, {sizes}")
-        with executing(processes=config.run.processes, device=device, progress=progress) as execution:
+        with executing(
+            processes=config.run.processes, device=device, progress=progress, strategy=config.run.strategy
+        ) as execution:
             provenance = {"config": config.model_dump(mode="json"), "data": report["sha256"]}
             stages = Stages(config, examples, folder, execution, provenance, say)
             trained = teachers if teachers is not None else stages.ensemble()

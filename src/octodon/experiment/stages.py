@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from octodon.ensemble.ensemble import Ensemble
 from octodon.ensemble.execution import Execution
 from octodon.ensemble.network import FittedNetwork
 from octodon.ensemble.progress import found_before
+from octodon.ensemble.stacked.fit import read_choice
 from octodon.ensemble.train import train_ensemble
 from octodon.errors import RunError
 from octodon.experiment.config import ExperimentConfig
@@ -81,6 +82,7 @@ class Stages:
         )
         save(trained, path, self.provenance)
         _write_parquet(history_frame("member", trained.members), path / "history.parquet")
+        self._say_strategy("ensemble", self.folder.work / "ensemble")
         self._report("ensemble", start, trained.members)
         return trained
 
@@ -109,6 +111,7 @@ class Stages:
                 target = self.folder.path / "students" / f"student_{student.fitted.index:03d}"
                 target.parent.mkdir(exist_ok=True)
                 save(student, target, self.provenance)
+        self._say_strategy("student", self.folder.work / "students")
         self._report("student", start, fitted)
         return students
 
@@ -155,6 +158,12 @@ class Stages:
     def _history(self) -> pd.DataFrame:
         paths = [self.folder.path / name / "history.parquet" for name in ("ensemble", "student")]
         return pd.concat([pd.read_parquet(path) for path in paths if path.is_file()], ignore_index=True)
+
+    def _say_strategy(self, what: str, folder: Path) -> None:
+        choice = read_choice(folder)
+        if choice is not None:
+            self.say(f"{what}: {choice.line()}")
+            self.folder.event(f"{what} strategy", **asdict(choice))
 
     def _report(self, what: str, start: float, networks: Sequence[FittedNetwork]) -> None:
         seconds = time.perf_counter() - start

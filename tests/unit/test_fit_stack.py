@@ -1,0 +1,325 @@
+"""Training a stack to its end: the files, the schedule and the accidents of networks that are trained alone."""
+
+import json
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny import LENGTH, MODEL, TinyBackbone, examples, train_tiny
+from tiny import TRAINING as TINY_TRAINING
+from torch import Tensor
+
+from octodon.ensemble.arrays import SharedArrays
+from octodon.ensemble.execution import Execution
+from octodon.ensemble.network import NetworkJob, fit_network, network_seed, read_fitted
+from octodon.ensemble.stacked import choose as choosing
+from octodon.ensemble.stacked import fit as fitting
+from octodon.ensemble.stacked.fit import CHOICE, StackJob, fit_stack
+from octodon.ensemble.stacked.state import StackState
+from octodon.ensemble.stacked.step import Stepper
+from octodon.ensemble.stacked.strategies import strategies
+from octodon.ensemble.train import train_networks
+from octodon.errors import ConfigError, RunError
+from octodon.models.model import ModelConfig, build_model
+from octodon.seeds import derive_seed
+from octodon.training.config import TrainingConfig
+
+TRAINING = TINY_TRAINING.model_copy(update={"precision": "float32"})
+
+
+class Steady(TinyBackbone):
+    """Without the bias that BatchNorm cancels: its gradient is rounding noise, of which Adam makes steps of full size."""
+
+    def __init__(self, length: int, channels: int = 8, dropout: float = 0.0) -> None:
+        super().__init__(length, channels, dropout)
+        self.conv.register_parameter("bias", None)
+
+
+PLAIN = replace(MODEL, backbone=Steady)
+
+
+def _jobs(
+    folder: Path,
+    members: int = 3,
+    model: ModelConfig = PLAIN,
+    training: TrainingConfig = TRAINING,
+    **options: Any,
+) -> list[NetworkJob]:
+    data = examples()
+    arrays = {}
+    for split in ("train", "valid"):
+        rows = data.subset(split)
+        arrays |= {f"{split}.codes": rows.codes, f"{split}.label.activity": rows.targets}
+    shared = SharedArrays.write(folder / "arrays", arrays)
+    return [
+        NetworkJob(
+            role="member",
+            index=index,
+            model=model,
+            training=training,
+            seed=0,
+            arrays=shared,
+            folder=folder / f"member_{index}",
+            **options,
+        )
+        for index in range(members)
+    ]
+
+
+def _histories(jobs: list[NetworkJob]) -> list[list[tuple[int, float, float, float, bool]]]:
+    keys = ("epoch", "train_loss", "valid_loss", "learning_rate", "is_best")
+    return [[tuple(r[k] for k in keys) for r in read_fitted(job.folder, job.index).history] for job in jobs]
+
+
+def _same(first: list[NetworkJob], second: list[NetworkJob], **tolerance: float) -> None:
+    for ours, theirs in zip(_histories(first), _histories(second), strict=True):
+        np.testing.assert_allclose(ours, theirs, **tolerance)
+    for ours, theirs in zip(first, second, strict=True):
+        a, b = (read_fitted(job.folder, job.index).weights for job in (ours, theirs))
+        assert a.keys() == b.keys()
+        for name in a:
+            assert a[name].dtype == b[name].dtype
+            torch.testing.assert_close(a[name], b[name], rtol=1e-3, atol=1e-3, msg=name)
+
+
+@pytest.mark.parametrize("strategy", ["loop", "vmap", "grouped", "matmul"])
+def test_a_stack_leaves_the_files_of_networks_trained_alone(tmp_path: Path, strategy: str) -> None:
+    stacked, alone = _jobs(tmp_path / "stacked"), _jobs(tmp_path / "alone")
+    choices = fit_stack(StackJob(jobs=tuple(stacked), strategy=strategy))
+    for job in alone:
+        fit_network(job)
+    assert [choice.strategy for choice in choices] == [strategy]
+    names = [{path.name for path in job.folder.iterdir()} for job in (*stacked, *alone)]
+    assert all(found == {"done.json", "history.jsonl", "weights.safetensors"} for found in names)
+    _same(stacked, alone, atol=1e-4)
+
+
+def test_members_stop_when_each_would_and_leave_the_others_unchanged(tmp_path: Path) -> None:
+    training = TrainingConfig(
+        epochs=12,
+        batch_size=32,
+        learning_rate=0.05,
+        stop_patience=1,
+        decay_patience=1,
+        patience_steps=0,
+        precision="float32",
+    )
+    stacked = _jobs(tmp_path / "stacked", members=4, training=training)
+    alone = _jobs(tmp_path / "alone", members=4, training=training)
+    fit_stack(StackJob(jobs=tuple(stacked), strategy="loop"))
+    for job in alone:
+        fit_network(job)
+    lengths = [len(history) for history in _histories(stacked)]
+    assert len(set(lengths)) > 1  # else nobody left before the others
+    assert lengths == [len(history) for history in _histories(alone)]
+    _same(stacked, alone, atol=1e-3)
+
+
+def test_a_finished_member_leaves_the_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    begin = Stepper.begin
+
+    def watched(self: Stepper, *args: Any) -> None:
+        sizes.append(len(self.state))
+        begin(self, *args)
+
+    monkeypatch.setattr(Stepper, "begin", watched)
+    training = TrainingConfig(
+        epochs=12,
+        batch_size=32,
+        learning_rate=0.05,
+        stop_patience=1,
+        decay_patience=1,
+        patience_steps=0,
+        precision="float32",
+    )
+    monkeypatch.setattr(
+        fitting._Training, "_leaving_pays", lambda self, _: any(m.is_done for m in self.members)
+    )
+    fit_stack(StackJob(jobs=tuple(_jobs(tmp_path, members=4, training=training)), strategy="matmul"))
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] == 4
+    assert sizes[-1] < 4
+
+
+def test_an_interrupted_stack_goes_on_with_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = TRAINING.model_copy(update={"epochs": 4, "checkpoint_seconds": 0.0})
+    model = MODEL  # with dropout
+    whole = _jobs(tmp_path / "whole", model=model, training=training)
+    fit_stack(StackJob(jobs=tuple(whole), strategy="matmul"))
+    cut = _jobs(tmp_path / "cut", model=model, training=training)
+    epoch, seen = fitting._Training._epoch, []
+
+    def interrupted(self: Any, *args: Any) -> Any:
+        seen.append(1)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        return epoch(self, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fitting._Training, "_epoch", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            fit_stack(StackJob(jobs=tuple(cut), strategy="matmul"))
+    assert all((job.folder / "checkpoint.safetensors").is_file() for job in cut)
+    (cut[1].folder / "checkpoint.safetensors").unlink()  # one member is behind the others
+    fit_stack(StackJob(jobs=tuple(cut), strategy="matmul"))
+    for a, b in zip(whole, cut, strict=True):
+        first, second = read_fitted(a.folder, a.index), read_fitted(b.folder, b.index)
+        assert all(torch.equal(first.weights[name], second.weights[name]) for name in first.weights)
+        assert [r["train_loss"] for r in first.history] == [r["train_loss"] for r in second.history]
+
+
+class Explosive(Steady):
+    """Diverges from half of all initial weights."""
+
+    def __init__(self, length: int, channels: int = 8) -> None:
+        super().__init__(length, channels)
+        self.register_buffer("explodes", self.conv.weight.detach()[0, 0, 0] > 0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.where(self.explodes, torch.nan, super().forward(x))
+
+
+def test_a_member_that_diverges_begins_again_from_its_next_seed(tmp_path: Path) -> None:
+    model = ModelConfig(backbone=Explosive, length=LENGTH, n_targets=2)
+    expected = []
+    for index in range(4):
+        seeds = [derive_seed(network_seed(0, "member", index, attempt), "init") for attempt in range(3)]
+        expected.append([bool(build_model(model, seed).backbone.explodes) for seed in seeds].index(False))
+    assert set(expected) > {0}  # some do, some do not
+    jobs = _jobs(tmp_path, members=4, model=model)
+    fit_stack(StackJob(jobs=tuple(jobs), strategy="loop"))
+    assert [read_fitted(job.folder, job.index).attempt for job in jobs] == expected
+    alone = _jobs(tmp_path / "alone", members=4, model=model)
+    for job in alone:
+        fit_network(job)
+    for ours, theirs in zip(_histories(jobs), _histories(alone), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-3)
+
+
+def test_a_stack_that_diverges_from_every_seed_says_what_to_do(tmp_path: Path) -> None:
+    training = TrainingConfig(epochs=3, batch_size=32, learning_rate=1e30)
+    with pytest.raises(RunError, match=r"member \d: the loss diverged from 3 seeds; lower learning_rate"):
+        fit_stack(StackJob(jobs=tuple(_jobs(tmp_path, training=training)), strategy="loop"))
+
+
+def test_choosing_changes_nothing_and_says_what_it_found(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    untouched: list[bool] = []
+    original = choosing.choose
+
+    def watched(plan: Any, state: StackState, names: Any) -> Any:
+        before = {name: value.clone() for name, value in state.tensors().items()}
+        choice = original(plan, state, names)
+        untouched.append(all(torch.equal(before[name], value) for name, value in state.tensors().items()))
+        return choice
+
+    monkeypatch.setattr(fitting, "choose", watched)
+    caplog.set_level(logging.INFO)
+    jobs = _jobs(tmp_path)
+    (choice,) = fit_stack(StackJob(jobs=tuple(jobs), strategy="stacked"))
+    assert untouched == [True]
+    on_cpu = {name for name in strategies if not (strategies[name].only_cuda or strategies[name].compiles)}
+    assert choice.milliseconds.keys() == on_cpu
+    assert choice.milliseconds[choice.strategy] == min(choice.milliseconds.values())
+    assert f"3 members in one stack: {choice.strategy} (a step: " in caplog.text
+    assert json.loads((tmp_path / CHOICE).read_text())["strategy"] == choice.strategy
+    named = _jobs(tmp_path / "named")
+    fit_stack(StackJob(jobs=tuple(named), strategy=choice.strategy))
+    for a, b in zip(jobs, named, strict=True):
+        first, second = read_fitted(a.folder, 0).weights, read_fitted(b.folder, 0).weights
+        assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_strategy_that_computes_something_else_is_no_candidate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = strategies["matmul"]
+    forward = wrong.forward
+    monkeypatch.setattr(wrong, "forward", lambda self, x: 1.2 * forward(self, x))
+    (choice,) = fit_stack(StackJob(jobs=tuple(_jobs(tmp_path)), strategy="stacked"))
+    assert choice.strategy != "matmul"
+    assert choice.refused["matmul"] == "its losses differ from those of loop"
+
+
+class Mixing(TinyBackbone):
+    """Draws random numbers of its own: in a stack they would depend on the neighbours."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.nn.functional.dropout(super().forward(x), 0.1, self.training)
+
+
+def test_a_backbone_that_cannot_be_stacked_is_refused_by_name_and_trained_alone_under_auto(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    jobs = tuple(_jobs(tmp_path, members=2, model=replace(MODEL, backbone=Mixing)))
+    with pytest.raises(
+        ConfigError, match=r"cannot be trained in a stack: it draws random numbers.*'separate'"
+    ):
+        fit_stack(StackJob(jobs=jobs, strategy="stacked"))
+    assert fit_stack(StackJob(jobs=jobs, strategy="auto")) == []
+    assert "trained one by one" in caplog.text
+    assert all(job.is_done for job in jobs)
+
+
+def test_unknown_names_and_mixed_jobs_are_refused(tmp_path: Path) -> None:
+    jobs = _jobs(tmp_path, members=2)
+    with pytest.raises(ConfigError, match="no 'matmull'; did you mean 'matmul'"):
+        StackJob(jobs=tuple(jobs), strategy="matmull")
+    with pytest.raises(ConfigError, match="no 'bfloat61'; did you mean 'bfloat16'"):
+        StackJob(jobs=tuple(jobs), precision="bfloat61")
+    with pytest.raises(ConfigError, match="2 kinds of networks"):
+        StackJob(jobs=(jobs[0], replace(jobs[1], model=MODEL)))
+    with pytest.raises(ConfigError, match="no 'stakced'; did you mean 'stacked'"):
+        Execution(strategy="stakced")
+
+
+def test_the_precision_of_the_training_is_that_of_the_stack(tmp_path: Path) -> None:
+    losses = []
+    for precision in ("float32", "bfloat16"):
+        jobs = _jobs(tmp_path / precision, training=TRAINING.model_copy(update={"precision": precision}))
+        fit_stack(StackJob(jobs=tuple(jobs), strategy="matmul"))
+        losses.append([history[-1][1] for history in _histories(jobs)])
+        assert all(
+            w.dtype == torch.float32
+            for n, w in read_fitted(jobs[0].folder, 0).weights.items()
+            if "num" not in n
+        )
+    assert losses[0] != losses[1]
+    np.testing.assert_allclose(losses[0], losses[1], atol=0.05)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"'cuda' asked for, but torch .* sees no GPU"):
+        fit_stack(StackJob(jobs=tuple(_jobs(tmp_path, device="cuda"))))
+    (choice,) = fit_stack(StackJob(jobs=tuple(_jobs(tmp_path / "cpu")), strategy="stacked"))
+    assert "streams" not in choice.milliseconds
+
+
+def test_networks_of_a_run_are_stacked_where_that_is_asked_for(tmp_path: Path) -> None:
+    jobs = _jobs(tmp_path)
+    fitted = train_networks(jobs, Execution(progress=False, strategy="vmap"))
+    assert [network.index for network in fitted] == [0, 1, 2]
+    assert (tmp_path / CHOICE).is_file()
+    separate = _jobs(tmp_path / "separate")
+    train_networks(separate, Execution(progress=False))
+    assert not (tmp_path / "separate" / CHOICE).is_file()
+
+
+def test_a_stack_learns_as_well_as_networks_alone(tmp_path: Path) -> None:
+    # Dropout masks differ, so the agreement is statistical: means of five within their spread.
+    jobs = _jobs(tmp_path, members=5, model=MODEL, training=TRAINING.model_copy(update={"epochs": 6}))
+    fit_stack(StackJob(jobs=tuple(jobs), strategy="matmul"))
+    stacked = [min(r["valid_loss"] for r in read_fitted(job.folder, job.index).history) for job in jobs]
+    ensemble = train_tiny(members=5, training=TRAINING.model_copy(update={"epochs": 6}))
+    alone = [min(r["valid_loss"] for r in member.history) for member in ensemble.members]
+    spread = np.std(alone, ddof=1) + np.std(stacked, ddof=1)
+    assert abs(np.mean(stacked) - np.mean(alone)) < 2 * spread
