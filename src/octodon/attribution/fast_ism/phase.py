@@ -13,8 +13,10 @@ from octodon.attribution.fast_ism.program import Add, Conv, Pointwise, Pool, Pro
 from octodon.attribution.fast_ism.trace import Trace
 from octodon.attribution.fast_ism.windows import Window, strides_of, windows_of
 
-_CHUNK_NUMBERS = 250_000
-"""Numbers of a layer at once: 1 MB of float32, so that a layer's result is still in cache for the next one."""
+_CHUNK_NUMBERS = 1_000_000
+"""Numbers of a layer at once, 4 MB of float32: fewer are quicker to read again, more are fewer calls (250,000: a fifth slower)."""
+_PRODUCT_ROWS = 512
+"""Rows of a matrix product at once: its result is still in cache when it is added (1536 rows: a quarter slower)."""
 
 
 class References:
@@ -34,7 +36,13 @@ class References:
             left, right = self.margins[program.last]
             self.dense = F.pad(program.dense, (0, 0, 0, 0, left, right)).contiguous()
         self.features = passed.calls[program.sink].result.detach()
-        self.scratch: dict[int, Tensor] = {}
+        self._side_by_side: dict[int, Tensor] = {}
+
+    def side_by_side(self, layer: Conv) -> Float[Tensor, "c p"]:
+        """Return the k matrices of a convolution beside each other."""
+        if id(layer) not in self._side_by_side:
+            self._side_by_side[id(layer)] = layer.weight.transpose(0, 1).flatten(1).contiguous()
+        return self._side_by_side[id(layer)]
 
     def window(
         self, number: int, window: Window, rows: slice, first: int, count: int
@@ -216,17 +224,14 @@ class Phase:
         """Add a convolution of the differences to ``result``: one product, its k parts shifted against each other."""
         size, channels, outputs = layer.weight.shape
         width = delta.shape[3]
-        key = id(layer)
-        if key not in self._references.scratch:
-            self._references.scratch[key] = (
-                layer.weight.transpose(0, 1).reshape(channels, size * outputs).contiguous()
-            )
-        parts = (delta.reshape(-1, channels) @ self._references.scratch[key]).view(
-            *delta.shape[:4], size, outputs
-        )
-        for tap in range(size):
-            at = before + (size - 1 - tap) * layer.dilation
-            result[..., at : at + width, :] += parts[..., tap, :]
+        weight = self._references.side_by_side(layer)
+        delta, result = delta.flatten(0, 2), result.flatten(0, 2)
+        rows = max(1, _PRODUCT_ROWS // width)
+        for some, into in zip(delta.split(rows), result.split(rows), strict=True):
+            parts = (some.reshape(-1, channels) @ weight).view(len(some), width, size, outputs)
+            for tap in range(size):
+                at = before + (size - 1 - tap) * layer.dilation
+                into[:, at : at + width] += parts[:, :, tap]
 
     def _first(self, chunk: _Chunk, number: int, layer: Conv) -> Float[Tensor, "n j 3 w o"]:
         """Return the difference of the first convolution: two of its columns, a look-up instead of a product."""
