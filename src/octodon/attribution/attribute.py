@@ -46,7 +46,7 @@ def attribute(
     seed: int = 0,
     device: str = "auto",
     options: Mapping[str, Any] | None = None,
-    on_rows: Callable[[int], None] | None = None,
+    on_rows: Callable[[int, int], None] | None = None,
 ) -> Attribution:
     """Return which bases a scalar of a model's prediction rests on.
 
@@ -76,7 +76,7 @@ def attribute(
     options : mapping, optional
         Of the method, such as ``{"steps": 32}``.
     on_rows : callable, optional
-        Called with the number of maps finished so far (members times sequences).
+        Called with the number of maps (members times sequences) that are finished, and of all.
 
     Raises
     ------
@@ -140,7 +140,7 @@ class _Job:
     reference: Background | None
     seed: int
     device: torch.device
-    on_rows: Callable[[int], None] | None
+    on_rows: Callable[[int, int], None] | None
 
     def run(self, way: Method) -> list[list[Explanation]]:
         """Return the explanations of every scalar, block by block."""
@@ -161,7 +161,7 @@ class _Job:
                     pieces[number].append(way(scalar, x, references, derive_seed(self.seed, "points", start)))
                 done += len(block)
                 if self.on_rows is not None:
-                    self.on_rows(done)
+                    self.on_rows(done, len(self.codes) * len(scalars))
         return pieces
 
 

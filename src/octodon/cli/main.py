@@ -7,12 +7,15 @@ import sys
 import typer
 
 from octodon.cli import (
+    attribute,
+    attribution_study,
     calibrate,
     check,
     demo,
     distill,
     doctor,
     listing,
+    motifs,
     predict,
     run,
     scan,
@@ -37,6 +40,9 @@ for module in (
     calibrate,
     variants,
     scan,
+    attribute,
+    motifs,
+    attribution_study,
     check,
     distill,
     sweep,

@@ -1,0 +1,137 @@
+"""``octodon attribute``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from octodon.cli.options import Backbone, Bundle, Device, DeviceOption, Id, Quiet, Sequence
+
+if TYPE_CHECKING:
+    from numpy import ndarray
+
+    from octodon.attribution.record import Attribution
+
+MOST_SEQUENCES = 100_000
+"""Maps are held in memory: 100,000 of 250 bp are 400 MB, times the members."""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        epilog="Example: octodon attribute run/student sequences.fa --target Dev --method ism --out maps.h5 --logos 4"
+    )(attribute)
+
+
+def attribute(
+    bundle: Bundle,
+    sequences: Annotated[Path, typer.Argument(metavar="INPUT", help="FASTA, TSV, CSV (.gz) or Parquet.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="Maps: .h5 (octodon, modisco-lite) or .npz (modisco-lite).")
+    ],
+    method: Annotated[str, typer.Option("--method", help="See: octodon list methods.")] = "deep_lift_shap",
+    output: Annotated[
+        str,
+        typer.Option("--output", help="activity, epistemic_std, aleatoric_std or total_std."),
+    ] = "activity",
+    target: Annotated[
+        str | None, typer.Option("--target", help="Which target (needed where there are several).")
+    ] = None,
+    minus: Annotated[
+        str | None, typer.Option("--minus", metavar="TARGET", help="Explain the difference to this target.")
+    ] = None,
+    member: Annotated[
+        str | None, typer.Option("--member", help="One member of an ensemble, or each.")
+    ] = None,
+    background: Annotated[
+        str,
+        typer.Option("--background", metavar="N|FILE", help="Dinucleotide shuffles, or a file of sequences."),
+    ] = "20",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of shuffles and random points.")] = 0,
+    logos: Annotated[
+        int,
+        typer.Option("--logos", min=0, help="Draw the first N sequences, uncertainty beneath, beside --out."),
+    ] = 0,
+    track: Annotated[
+        Path | None,
+        typer.Option("--track", help=".bedgraph or .bw; ids must be contig:start-stop (0-based, half-open)."),
+    ] = None,
+    sequence: Sequence = "sequence",
+    id: Id = None,
+    device: DeviceOption = Device.AUTO,
+    backbone: Backbone = None,
+    quiet: Quiet = False,
+) -> None:
+    """Say which bases a prediction, its uncertainty, or a difference of targets rests on."""
+    from octodon.artifact.bundle import load
+    from octodon.attribution.attribute import attribute
+    from octodon.attribution.save import check_suffix, save_attribution
+    from octodon.attribution.tracks import intervals_of, write_track
+    from octodon.cli.output import counting, say
+
+    check_suffix(out)
+    model = load(bundle, backbone=backbone)
+    ids, codes = _read(sequences, sequence, id)
+    intervals = intervals_of(ids, codes.shape[1]) if track is not None else None
+    wanted = target if minus is None or target is None else (target, minus)
+    with counting("maps", quiet) as count:
+        found = attribute(
+            model,
+            codes,
+            ids,
+            method=method,
+            output=output,
+            target=wanted,
+            member=int(member) if member is not None and member.isdigit() else member,
+            background=int(background) if background.isdigit() else _read(Path(background), sequence, id)[1],
+            seed=seed,
+            device=device.value,
+            on_rows=count,
+        )
+    files = save_attribution(found, out)
+    if track is not None and intervals is not None:
+        write_track(found.observed, intervals, track)
+        files.append(track)
+    if logos:
+        files.append(_draw(found, logos, out.with_suffix(".svg")))
+    if found.fallback:
+        say(f"note: {method} did not fit: {found.fallback}")
+    say(f"{len(ids):,} maps of {found.output} (units: {found.units}) -> {', '.join(map(str, files))}")
+
+
+def _read(path: Path, sequence: str, id: str | None) -> tuple[list[str], ndarray]:
+    """Return ids and codes of a whole file."""
+    import numpy as np
+
+    from octodon.data.stream import stream_sequences
+    from octodon.errors import DataError
+
+    ids, codes = [], []
+    for names, block in stream_sequences(path, sequence=sequence, id=id):
+        ids += list(names)
+        codes.append(block)
+        if len(ids) > MOST_SEQUENCES:
+            raise DataError(
+                f"{path}: more than {MOST_SEQUENCES:,} sequences, whose maps do not fit in memory; split the file"
+            )
+    if not codes:
+        raise DataError(f"{path}: no sequences, expected at least one")
+    return ids, np.concatenate(codes)
+
+
+def _draw(found: Attribution, count: int, out: Path) -> Path:
+    from octodon.report.logo import logo_figure
+
+    some = slice(0, count)
+    std = found.observed_std
+    logo_figure(
+        found.codes[some],
+        found.observed[some],
+        None if std is None else std[some],
+        [f"{name}: {found.output}" for name in found.ids[some]],
+        out,
+        units=found.units,
+    )
+    return out

@@ -1,0 +1,64 @@
+"""``octodon attribution-study``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from octodon.cli.options import Backbone, Device, DeviceOption, Quiet
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        "attribution-study",
+        epilog="Example: octodon attribution-study run --method deep_lift_shap --sequences 1000",
+    )(attribution_study)
+
+
+def attribution_study(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
+    method: Annotated[str, typer.Option("--method", help="See: octodon list methods.")] = "deep_lift_shap",
+    target: Annotated[
+        list[str] | None, typer.Option("--target", help="Which target; may be repeated (default: all).")
+    ] = None,
+    sequences: Annotated[
+        int,
+        typer.Option("--sequences", min=3, help="Test sequences of highest measured activity, per target."),
+    ] = 1000,
+    background: Annotated[
+        int, typer.Option("--background", min=1, help="Dinucleotide shuffles of each.")
+    ] = 20,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of shuffles and random points.")] = 0,
+    truth: Annotated[
+        Path | None, typer.Option("--truth", help="Truth of a simulation: adds the recall of planted motifs.")
+    ] = None,
+    device: DeviceOption = Device.AUTO,
+    backbone: Backbone = None,
+    quiet: Quiet = False,
+) -> None:
+    """Compare the maps of students with those of single members: likeness to the ensemble's map, variability."""
+    from octodon.cli.output import counting, say
+    from octodon.experiment.attribution_study import study_run, write_study
+
+    with counting("maps", quiet) as count:
+        found = study_run(
+            run,
+            method=method,
+            targets=target,
+            sequences=sequences,
+            background=background,
+            seed=seed,
+            truth=truth,
+            backbone=backbone,
+            device=device.value,
+            on_maps=count,
+        )
+    for note in found.notes:
+        say(f"note: {note}")
+    for line in found.lines():
+        typer.echo(line)
+    for file in write_study(found, run):
+        say(f"  {file}")

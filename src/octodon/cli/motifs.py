@@ -1,0 +1,88 @@
+"""``octodon motifs``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from octodon.cli.options import Backbone, Device, DeviceOption, Quiet
+
+if TYPE_CHECKING:
+    from octodon.attribution.record import Attribution
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog="Example: octodon motifs run --target Dev --meme JASPAR.meme --out motifs")(motifs)
+
+
+def motifs(
+    source: Annotated[
+        Path, typer.Argument(metavar="RUN|MAPS", help="A finished run, or maps of octodon attribute (.h5).")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="PREFIX", help="Files made: PREFIX.tsv, PREFIX.h5, PREFIX.svg.")
+    ] = Path("motifs"),
+    meme: Annotated[Path | None, typer.Option("--meme", help="Known motifs, to name the patterns.")] = None,
+    target: Annotated[str | None, typer.Option("--target", help="Of a run: which target.")] = None,
+    method: Annotated[
+        str, typer.Option("--method", help="Of a run; see: octodon list methods.")
+    ] = "deep_lift_shap",
+    sequences: Annotated[
+        int, typer.Option("--sequences", min=3, help="Of a run: test sequences of highest measured activity.")
+    ] = 1000,
+    window: Annotated[
+        int | None, typer.Option("--window", help="Bases from the middle (default: the whole sequence).")
+    ] = None,
+    max_seqlets: Annotated[int, typer.Option("--max-seqlets", min=100, help="Per sign.")] = 2000,
+    unweighted: Annotated[
+        bool, typer.Option("--unweighted", help="Leave the maps as they are: do not weigh by confidence.")
+    ] = False,
+    device: DeviceOption = Device.AUTO,
+    backbone: Backbone = None,
+    quiet: Quiet = False,
+) -> None:
+    """Find recurring motifs in maps with modisco-lite, weighted by how sure the members are, and name them."""
+    from octodon.atomic import write_text
+    from octodon.attribution.motifs import few_motifs, find_motifs, name_patterns, read_meme
+    from octodon.attribution.save import load_attribution
+    from octodon.cli.output import counting, say
+    from octodon.experiment.attribution_study import explain_run
+    from octodon.report.logo import pattern_figure
+
+    if meme is not None:
+        read_meme(meme)  # a mistake here should not wait for the motifs
+        if remark := few_motifs(meme):
+            say(f"note: {remark}")
+    if source.is_dir():
+        with counting("maps", quiet) as count:
+            maps: Attribution = explain_run(
+                source,
+                target=target,
+                method=method,
+                sequences=sequences,
+                backbone=backbone,
+                device=device.value,
+                on_maps=count,
+            )
+    else:
+        maps = load_attribution(source)
+    if maps.observed_std is None:
+        say("note: maps of one network: every seqlet weighs the same")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    patterns = find_motifs(
+        maps, out.with_name(f"{out.name}.h5"), window=window, max_seqlets=max_seqlets, weighted=not unweighted
+    )
+    table = name_patterns(patterns, meme)
+    write_text(out.with_name(f"{out.name}.tsv"), table.to_csv(sep="\t", index=False, float_format="%.4g"))
+    if patterns:
+        pattern_figure(
+            [(p.cwm, f"{p.name}: {p.n_seqlets} seqlets, confidence {p.confidence:.2f}") for p in patterns],
+            out.with_name(f"{out.name}.svg"),
+            units=maps.units,
+        )
+    typer.echo(
+        table.to_string(index=False) if len(table) else "no pattern found: too few, or too weak, seqlets"
+    )

@@ -1,0 +1,173 @@
+"""Measures of likeness and variability of maps, and the study that compares a student with single members."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import pearsonr
+from tiny import TARGETS, ensemble, examples, train_tiny
+from typer.testing import CliRunner
+
+from octodon.artifact.bundle import save
+from octodon.attribution.similarity import (
+    cosine,
+    motif_recall,
+    pearson,
+    rmse,
+    similarity_to_mean,
+    variability,
+)
+from octodon.cli.main import app
+from octodon.data.simulate import SimulationConfig, simulate
+from octodon.data.write import write_table, write_truth
+from octodon.distillation.student import Student
+from octodon.ensemble.ensemble import Ensemble
+from octodon.ensemble.network import FittedNetwork
+from octodon.errors import ConfigError, DataError, RunError
+from octodon.experiment.attribution_study import StudyMaps, compare, study, study_run
+from octodon.experiment.planted import planted_positions, read_planted
+from octodon.models.model import ModelConfig, build_model
+
+RNG = np.random.default_rng(0)
+MEMBERS, STUDENTS = RNG.normal(size=(5, 20, 4, 12)), RNG.normal(size=(2, 20, 4, 12))
+CONFIG = """
+[data]
+path = "../simulated.tsv.gz"
+id = "id"
+targets = { A = ["A_rep1", "A_rep2", "A_rep3"], B = ["B_rep1", "B_rep2", "B_rep3"] }
+split = "split"
+[model]
+backbone = "deepstarr"
+options = { width = 0.05 }
+"""
+
+
+def test_small_maps_are_not_more_alike_on_the_scale_free_measures() -> None:
+    reference = MEMBERS.mean(0)
+    for measure in (cosine, pearson):
+        np.testing.assert_allclose(
+            measure(0.5 * MEMBERS[0], reference), measure(MEMBERS[0], reference), rtol=1e-12
+        )
+    # ... and are, on the published one, which is why it never stands alone.
+    assert (rmse(0.5 * MEMBERS[0], reference) < rmse(MEMBERS[0], reference)).mean() > 0.9
+    np.testing.assert_allclose(
+        variability(0.5 * MEMBERS, scale_free=True), variability(MEMBERS, scale_free=True), rtol=1e-12
+    )
+    np.testing.assert_allclose(
+        variability(0.5 * MEMBERS, scale_free=False), 0.5 * variability(MEMBERS, scale_free=False), rtol=1e-12
+    )
+
+
+def test_measures_by_hand() -> None:
+    a, b = MEMBERS[0], MEMBERS[1]
+    for row in range(3):
+        x, y = a[row].ravel(), b[row].ravel()
+        assert rmse(a, b)[row] == pytest.approx(np.sqrt(((x - y) ** 2).mean()))
+        assert cosine(a, b)[row] == pytest.approx(x @ y / np.linalg.norm(x) / np.linalg.norm(y))
+        assert pearson(a, b)[row] == pytest.approx(pearsonr(x, y).statistic)
+    by_hand = sum(np.var([m[3, base, p] for m in MEMBERS], ddof=1) for base in range(4) for p in range(12))
+    assert variability(MEMBERS, scale_free=False)[3] == pytest.approx(np.sqrt(by_hand))
+
+
+def test_a_member_is_not_compared_with_itself() -> None:
+    left_out = similarity_to_mean(MEMBERS, MEMBERS, "cosine", leave_out=True)
+    np.testing.assert_allclose(left_out[2], cosine(MEMBERS[2], MEMBERS[[0, 1, 3, 4]].mean(0)))
+    # Independent noise is like nobody else's, though each is like an average that it is part of.
+    assert abs(left_out.mean()) < 0.05
+    assert similarity_to_mean(MEMBERS, MEMBERS, "cosine", leave_out=False).mean() > 0.3
+    student = similarity_to_mean(STUDENTS, MEMBERS, "cosine", leave_out=True)
+    by_hand = [cosine(STUDENTS[1], np.delete(MEMBERS, i, axis=0).mean(0)) for i in range(5)]
+    np.testing.assert_allclose(student[1], np.mean(by_hand, axis=0))
+
+
+def test_recall_counts_planted_positions_among_the_strongest() -> None:
+    contributions = np.array([[0.1, -5, 3, 0.2, 2], [1, 2, 3, 4, 5]])
+    truth = np.array([[False, True, True, True, False], [False] * 5])
+    np.testing.assert_array_equal(motif_recall(contributions, truth), [2 / 3, np.nan])
+
+
+def test_a_copy_of_the_ensembles_map_wins_and_half_of_a_member_does_not() -> None:
+    mean = MEMBERS.mean(0, keepdims=True)
+    one_hot = np.zeros((20, 4, 12))
+    ids = np.arange(20).astype(str)
+    good, _ = compare(StudyMaps(members=MEMBERS, students=mean, one_hot=one_hot), ids)
+    assert good["student_is_better"].all()
+    half = 0.5 * RNG.normal(size=(1, 20, 4, 12))
+    small, per_sequence = compare(StudyMaps(members=MEMBERS, students=half, one_hot=one_hot), ids)
+    told = small.set_index(["measure", "reference"])["student_is_better"]
+    assert told["rmse", "leave-one-out"]
+    assert not told["cosine", "ensemble"]
+    assert len(per_sequence) == 6 * 20
+
+
+def test_planted_positions_from_memory_and_from_the_file_are_the_same(tmp_path: Path) -> None:
+    simulation = simulate(30, 60, config=SimulationConfig(max_sites=3), seed=1)
+    planted = planted_positions(simulation.truth, 60)
+    first = simulation.truth.site_row == 4
+    by_hand = np.zeros(60, dtype=bool)
+    for start, stop in zip(
+        simulation.truth.site_start[first], simulation.truth.site_stop[first], strict=True
+    ):
+        by_hand[start:stop] = True
+    np.testing.assert_array_equal(planted[4], by_hand)
+    write_truth(simulation, tmp_path / "truth.parquet")
+    rows = np.array([7, 3, 4])
+    read = read_planted(tmp_path / "truth.parquet", simulation.examples.ids[rows], 60)
+    np.testing.assert_array_equal(read, planted[rows])
+    with pytest.raises(DataError, match="another simulation"):
+        read_planted(tmp_path / "truth.parquet", np.array(["x"]), 60)
+
+
+def test_the_highest_measured_sequences_are_explained() -> None:
+    test = examples().subset("test")
+    missing = np.array([1, 2])
+    test.targets[missing, 0] = np.nan
+    best = set(test.ids[np.argsort(-np.nan_to_num(test.targets[:, 0], nan=-np.inf))[:5]])
+    student = Student(
+        model=ensemble().model, target_names=TARGETS, units="log2", fitted=ensemble().members[0]
+    )
+    found = study(ensemble(), [student], test, method="saliency", targets=["gc"], sequences=5)
+    assert set(found.per_sequence["id"]) == best
+    assert set(found.table["n_sequences"]) == {5}
+    assert len(found.lines()) == len(found.table) == 6
+
+
+def test_what_cannot_be_studied_is_refused(tmp_path: Path) -> None:
+    test = examples().subset("test")
+    with pytest.raises(ConfigError, match="did you mean 'gc'"):
+        study(ensemble(), [], test, method="saliency", targets=["gx"])
+    with pytest.raises(DataError, match="at least 3"):
+        study(train_tiny(members=2), [], test)
+    with pytest.raises(RunError, match="folder of a finished run"):
+        study_run(tmp_path)
+
+
+def test_the_command_on_a_simulation_with_its_truth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    simulation = simulate(400, 60, config=SimulationConfig(max_sites=3), seed=1)
+    write_table(simulation.examples, tmp_path / "simulated.tsv.gz")
+    write_truth(simulation, tmp_path / "simulated_truth.parquet")
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / "run"
+    config = ModelConfig(backbone="deepstarr", length=60, n_targets=2, options={"width": 0.05})
+    members = tuple(
+        FittedNetwork(index=i, attempt=0, seed=i, weights=build_model(config, i).state_dict(), history=[])
+        for i in range(3)
+    )
+    common = {"model": config, "target_names": ("A", "B"), "units": "log2"}
+    run.mkdir()
+    save(Ensemble(**common, members=members), run / "ensemble")
+    save(Student(**common, fitted=members[1]), run / "student")
+    (run / "config.toml").write_text(CONFIG)
+    runner = CliRunner()
+    said = runner.invoke(
+        app,
+        ["attribution-study", "run", "--method", "gradient_shap", "--background", "2", "--sequences", "10",
+         "--truth", "simulated_truth.parquet", "--quiet"],
+        catch_exceptions=False,
+    )  # fmt: skip
+    assert said.exit_code == 0, said.output
+    table = (tmp_path / "run" / "results" / "attribution_similarity.tsv").read_text()
+    for word in ("rmse", "cosine", "pearson", "leave-one-out", "motif_recall", "ensemble_mean"):
+        assert word in table
+    assert "leave-one-out" in (tmp_path / "run" / "figures" / "attribution_similarity.svg").read_text()
+    assert "single members" in (tmp_path / "run" / "figures" / "attribution_variability.svg").read_text()
