@@ -1,0 +1,166 @@
+"""What a student keeps of its ensemble against what it costs: one row a way to distil.
+
+    python benchmarks/distillation.py experiments/promoter_mpra.toml --ensemble run/ensemble \
+        --out benchmarks/results/distillation_promoter.md
+    python benchmarks/distillation.py ... --ways paper,default --students 1
+
+Ways are the ``WAYS`` below: sections that are merged over the preset's [distill]. Choose between them by the columns of the
+validation split; the test split is there to be reported once. Cost is in members: seconds of labelling and of training
+over the mean seconds that a member's training takes at the student's speed (its epochs x training rows). Labels that two
+ways share are computed once and charged to both. Finished ways are kept in the JSON and not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from machine import describe
+from scores import scores
+
+from octodon.artifact.bundle import load
+from octodon.atomic import write_json, write_text
+from octodon.data.examples import Examples
+from octodon.distillation.cached import CachedTeachers
+from octodon.distillation.config import DISTILL_PRESETS, DistillConfig
+from octodon.distillation.distill import distil_students
+from octodon.ensemble.ensemble import Ensemble
+from octodon.ensemble.execution import Execution, executing
+from octodon.experiment.config import load_config
+from octodon.experiment.prepare import prepare
+from octodon.metrics.summary import markdown_table
+from octodon.settings import checked, merge, preset_of
+
+COPIES = [{"name": "recombine"}, {"name": "mutate", "fraction": 0.05}]
+EVOAUG = {"copies": 0, "training": {"epochs": 40, "augment": [{"name": "evoaug"}], "augment_until": 0.8}}
+WAYS: dict[str, dict[str, Any]] = {
+    "paper": {"preset": "paper"},
+    "default": {},
+    "default 5 epochs": {"training": {"epochs": 5}},
+    "default 20 epochs": {"training": {"epochs": 20}},
+    "4 copies 20 epochs": {"copies": 4, "training": {"epochs": 20}},
+    "16 copies 5 epochs": {"copies": 16, "training": {"epochs": 5}},
+    "24 copies 4 epochs": {"copies": 24, "training": {"epochs": 4}},
+    "recombined copies only": {"recipes": [COPIES]},
+    "no training rows": {"labels": "augmented"},
+    "paper + evoaug replace": merge(EVOAUG, {"dynamic": "replace"}),
+    "paper + evoaug append": merge(EVOAUG, {"dynamic": "append"}),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("experiment", type=Path)
+    parser.add_argument("--ensemble", type=Path, required=True, help="bundle of the teachers")
+    parser.add_argument("--out", type=Path, required=True, help="Markdown table to write, and JSON beside it")
+    parser.add_argument("--ways", default=",".join(WAYS), help="names, comma between")
+    parser.add_argument("--students", type=int, default=1)
+    parser.add_argument("--set", action="append", default=[], help="of the experiment, e.g. data.path=...")
+    arguments = parser.parse_args()
+    config = load_config(arguments.experiment, arguments.set)
+    examples, teachers = prepare(config), load(arguments.ensemble)
+    assert isinstance(teachers, Ensemble)
+    wanted = [name.strip() for name in arguments.ways.split(",")]
+    results = _known(arguments.out)
+    with tempfile.TemporaryDirectory() as folder, executing(progress=False) as execution:
+        for name in wanted:
+            if name not in results:
+                given = merge(WAYS[name], {"students": arguments.students})
+                results[name] = measure(
+                    given, teachers, examples, Path(folder), execution, arguments.ensemble
+                )
+                write_json(arguments.out.with_suffix(".json"), {"machine": describe(), "ways": results})
+                text = report(arguments.experiment, results)
+                write_text(arguments.out, text)
+                sys.stdout.write(text + "\n")
+
+
+def measure(
+    way: dict[str, Any],
+    teachers: Ensemble,
+    examples: Examples,
+    folder: Path,
+    execution: Execution,
+    bundle: Path,
+) -> dict[str, float]:
+    """Return quality and cost of one way to distil."""
+    preset = preset_of(way.get("preset", "default"), DISTILL_PRESETS, "benchmark")
+    given = merge(preset, {key: value for key, value in way.items() if key != "preset"})
+    config = checked(DistillConfig, given, "benchmark")
+    asked = CachedTeachers(teachers=teachers, folder=folder / "answers")
+    start = time.perf_counter()
+    students = distil_students(
+        asked,
+        examples,
+        teachers.model,
+        config,
+        seed=0,
+        folder=folder / str(len(list(folder.iterdir()))),
+        execution=execution,
+    )
+    seconds = time.perf_counter() - start
+    training = np.mean([sum(record["seconds"] for record in s.fitted.history) for s in students])
+    n_train = len(examples.subset("train"))
+    n_labelled = n_train * (config.copies + (config.labels != "augmented"))
+    epochs = np.mean([len(s.fitted.history) for s in students])
+    per_second = _labelled_per_second(teachers, examples, execution)
+    member_seconds = _member_epochs(bundle) * n_train / (n_labelled * epochs / training)
+    row = {
+        "seconds": seconds,
+        "labelled": n_labelled,
+        "passes": n_labelled * epochs,
+        "members": (n_labelled / per_second + training) / member_seconds,
+    }
+    return row | scores(teachers, students, examples, execution)
+
+
+def _labelled_per_second(teachers: Ensemble, examples: Examples, execution: Execution) -> float:
+    codes = examples.subset("train").codes[:2000]
+    start = time.perf_counter()
+    teachers.predict_members(codes, execution=execution)
+    return len(codes) / (time.perf_counter() - start)
+
+
+def _member_epochs(bundle: Path) -> float:
+    history = pd.read_parquet(bundle / "history.parquet")
+    return len(history) / len(set(history["index"]))
+
+
+def _known(out: Path) -> dict[str, Any]:
+    path = out.with_suffix(".json")
+    return json.loads(path.read_text())["ways"] if path.is_file() else {}
+
+
+def report(experiment: Path, results: dict[str, dict[str, float]]) -> str:
+    """Return the table, cheapest way first, with the ensemble as the first row."""
+    first = next(iter(results.values()))
+    columns = [name for name in first if " student " in name]
+    heads = [name.replace(" student", "") for name in columns]
+    lines = [["", "labelled", "passes", "cost, members", *heads]]
+    ensemble = [first.get(name.replace("student", "ensemble")) for name in columns]
+    lines.append(["ensemble", "", "", "", *["" if v is None else f"{v:.3f}" for v in ensemble]])
+    for name, row in sorted(results.items(), key=lambda item: item[1]["members"]):
+        numbers = [f"{row['labelled']:,.0f}", f"{row['passes']:,.0f}", f"{row['members']:.1f}"]
+        lines.append([name, *numbers, *[f"{row[column]:.3f}" for column in columns]])
+    return "\n".join(
+        [
+            f"# Distillation: quality against cost ({experiment.stem})",
+            "",
+            f"Pearson: activity against what was measured, epistemic std against that of the ensemble. {describe()}.",
+            "",
+            markdown_table(lines),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()
