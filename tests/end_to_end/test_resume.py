@@ -63,7 +63,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bits(
     out, stages = tmp_path / "run", []
     for network in ("ensemble/member_001", "students/student_000"):
         trace = out / "work" / network / "checkpoint.safetensors"
-        harness.kill_after(experiment, out, 300, when=trace.is_file)
+        assert harness.kill_after(experiment, out, 300, when=trace.is_file)
         stages.append(harness.stage_of(out))
         n_files, unreadable = harness.read_all(out)
         assert n_files > 5
