@@ -14,6 +14,7 @@ from octodon.data.read import absolute_paths
 from octodon.distillation.config import DISTILL_PRESETS, DistillConfig
 from octodon.ensemble.config import ENSEMBLE_PRESETS, EnsembleConfig
 from octodon.errors import ConfigError
+from octodon.experiment.calibrate_config import CalibrateSection
 from octodon.settings import PRESET_NAMES, Config, Preset, checked, merge, preset_of
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -62,6 +63,7 @@ class ExperimentConfig(Config):
     model: ModelSection = ModelSection()
     ensemble: EnsembleConfig = EnsembleConfig()
     distill: DistillConfig = DistillConfig()
+    calibrate: CalibrateSection = CalibrateSection()
     run: RunSection = RunSection()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from octodon.data.audit import audit
+from octodon.data.calibration_rows import set_aside_calibration
 from octodon.data.examples import Examples
 from octodon.data.read import read, reader_of
 from octodon.data.split_column import with_split_column
@@ -16,6 +17,7 @@ from octodon.data.splits import check_on_leak, check_way, refuse_leaks, split_ex
 from octodon.data.subsample import subsample
 from octodon.errors import DataError
 from octodon.experiment.config import ExperimentConfig
+from octodon.seeds import derive_seed
 
 # What lets a reader return rows that it would refuse, so that they can be counted.
 LENIENT = {"missing": "mask", "repeated_ids": "number"}
@@ -56,12 +58,16 @@ def prepare(config: ExperimentConfig) -> Examples:
     Raises
     ------
     ConfigError, DataError
-        As ``read_split``; without a target; for a leaking split unless ``split.on_leak`` says otherwise.
+        As ``read_split``; without a target; for a leaking split unless ``split.on_leak`` says otherwise; for calibration
+        rows of the table's own that are related to rows of train or valid.
     """
     examples = read_split(config)
     if not examples.target_names:
         raise DataError("data.targets: none given; a run needs at least one measured target")
     examples = refuse_leaks(examples, on_leak=config.split.get("on_leak", "refuse"))
+    if config.calibrate.method != "none":
+        seed = derive_seed(config.seed, "calibration rows")
+        examples = set_aside_calibration(examples, config.calibrate.fraction_of_valid, seed).examples
     if config.train_fraction < 1:
         examples = subsample(examples, config.train_fraction, seed=config.seed)
     return examples

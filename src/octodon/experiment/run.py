@@ -21,6 +21,7 @@ from octodon.experiment.config import ExperimentConfig, dump
 from octodon.experiment.folder import claim
 from octodon.experiment.prepare import describe, prepare
 from octodon.experiment.stages import Say, Stages
+from octodon.experiment.uncertainty import check_calibration
 from octodon.experiment.validate import identify, validate
 from octodon.metrics.evaluate import read_metrics
 from octodon.records import MemberPredictions
@@ -121,11 +122,14 @@ def _run(
             say(f"{folder.path} holds an unfinished run of this experiment; it goes on")
         examples = prepare(config) if examples is None else examples
         validate(config, examples, teachers)
+        uncalibrated = check_calibration(config.calibrate, examples)
         report: dict[str, Any] = describe(examples) | {"teachers": identity}
         folder.begin(dump(config), report)
         folder.event("start", device=device)
         sizes = ", ".join(f"{name} {n:,}" for name, n in report["splits"].items())
         say(f"data: {len(examples):,} sequences of {examples.length} bp, {sizes}")
+        if uncalibrated is not None:
+            say(f"no calibration: {uncalibrated}")
         with executing(
             processes=config.run.processes, device=device, progress=progress, strategy=config.run.strategy
         ) as execution:

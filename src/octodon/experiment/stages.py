@@ -10,8 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from octodon.artifact.bundle import load, save
+from octodon.artifact.bundle import load, save, save_calibration
 from octodon.atomic import atomic_file
+from octodon.data.calibration_rows import CALIBRATION
 from octodon.data.examples import Examples
 from octodon.distillation.cached import CachedTeachers
 from octodon.distillation.distill import as_teachers, distil_students, member_predictions
@@ -26,11 +27,24 @@ from octodon.ensemble.train import train_ensemble
 from octodon.errors import RunError
 from octodon.experiment.config import ExperimentConfig
 from octodon.experiment.folder import RunFolder
+from octodon.experiment.uncertainty import (
+    Calibrations,
+    Uncertainty,
+    calibrate_all,
+    check_calibration,
+    evaluate_uncertainty,
+    named_predictions,
+    uncertainty_figures,
+    write_table,
+)
 from octodon.metrics.evaluate import evaluate_split, predictions_frame, write_metrics
+from octodon.metrics.spread import LEVELS
+from octodon.metrics.strata import worst_cells
 from octodon.models.model import ModelConfig
-from octodon.records import MemberPredictions
+from octodon.records import MemberPredictions, Prediction
 from octodon.report.history import history_figure
 from octodon.report.scatter import scatter_figure
+from octodon.report.style import rows_where
 
 Say = Callable[[str], None]
 
@@ -121,28 +135,75 @@ class Stages:
         self.folder.results.mkdir(exist_ok=True)
         self.folder.figures.mkdir(exist_ok=True)
         source = self._asked_once(teachers)
+        calibrated = self.calibrate(source, students)
         splits = evaluated_splits(self.examples, source)
-        tables = [self._evaluate_split(split, source, students) for split in splits]
-        metrics = pd.concat(tables, ignore_index=True)
+        parts = [self._evaluate_split(split, source, students, calibrated) for split in splits]
+        metrics = pd.concat([table for table, _ in parts], ignore_index=True)
+        self._write_coverage([found for _, found in parts], _best(students))
         write_metrics(metrics, self.folder.results / "metrics.tsv")
         history_figure(self._history(), self.folder.figures / "training.svg")
         self.folder.event("evaluated", seconds=round(time.perf_counter() - start, 1))
         return metrics
 
-    def _evaluate_split(
-        self, split: str, teachers: Teachers | MemberPredictions, students: list[Student]
-    ) -> pd.DataFrame:
-        rows = self.examples.subset(split)
+    def calibrate(self, teachers: Teachers | MemberPredictions, students: list[Student]) -> Calibrations:
+        """Calibrate every model on rows that none has seen, and store what was learnt in the bundles."""
+        if check_calibration(self.config.calibrate, self.examples) is not None:
+            return Calibrations()
+        rows = self.examples.subset(CALIBRATION)
+        members = member_predictions(teachers, rows, self.execution) if covers(teachers, rows) else None
+        models = named_predictions(members, self._ask(students, rows))
+        made = calibrate_all(models, rows, self.config.calibrate, self.config.seed)
+        root, best = self.folder.path, _best(students)
+        save_calibration(root / "student", made.by_model["student", best])
+        for index, student in enumerate(students if len(students) > 1 else ()):
+            folder = root / "students" / f"student_{student.fitted.index:03d}"
+            save_calibration(folder, made.by_model["student", index])
+        if members is not None and (root / "ensemble" / "config.json").is_file():
+            save_calibration(root / "ensemble", made.by_model["ensemble", 0])
+        self.folder.event("calibrated", method=self.config.calibrate.method, rows=len(rows))
+        self.say(f"calibration: {made.by_model['student', best].describe()}, on {len(rows):,} rows")
+        return made
+
+    def _ask(self, students: list[Student], rows: Examples) -> list[Prediction]:
         ids = [str(name) for name in rows.ids]
+        device = self.execution.device
+        return [student.predict(rows.codes, ids, device=device, calibrated=False) for student in students]
+
+    def _write_coverage(self, found: Sequence[Uncertainty], student: int) -> None:
+        tables = [part.coverage for part in found if not part.coverage.empty]
+        if not tables:
+            return
+        write_table(pd.concat(tables, ignore_index=True), self.folder.results / "coverage.tsv")
+        for table in tables:
+            chosen = rows_where(table, model="student", index=student, level=LEVELS[2])
+            for line in worst_cells(chosen):
+                self.say(f"worst cell of {chosen['split'].iloc[0]}: {line}")
+
+    def _evaluate_split(
+        self,
+        split: str,
+        teachers: Teachers | MemberPredictions,
+        students: list[Student],
+        calibrated: Calibrations,
+    ) -> tuple[pd.DataFrame, Uncertainty]:
+        rows = self.examples.subset(split)
         members = member_predictions(teachers, rows, self.execution)
-        said = [student.predict(rows.codes, ids, device=self.execution.device) for student in students]
-        best = said[_best(students)]
-        predictions = predictions_frame(best, rows.targets)
+        said = self._ask(students, rows)
+        position = _best(students)
+        best = said[position]
+        mine = calibrated.by_model.get(("student", position))
+        predictions = predictions_frame(best if mine is None else mine.apply(best), rows.targets)
         _write_parquet(predictions, self.folder.results / f"predictions_{split}.parquet")
         if split == "test":
             figure = self.folder.figures / "test.svg"
             scatter_figure(best, rows.targets, members.combine(), figure, self.examples.units)
-        return evaluate_split(split=split, members=members, students=said, measured=rows.targets)
+        models = named_predictions(members, said)
+        found = evaluate_uncertainty(split, rows, models, calibrated)
+        if split == "test":
+            uncertainty_figures(found, self.folder.figures, self.examples.units, position)
+            write_table(found.curves, self.folder.results / "intervals_test.tsv")
+        table = evaluate_split(split=split, members=members, students=said, measured=rows.targets)
+        return pd.concat([table, found.metrics], ignore_index=True), found
 
     def _asked_once(self, teachers: Ensemble | MemberPredictions) -> Teachers | MemberPredictions:
         source = as_teachers(teachers, self.examples.target_names)
@@ -175,13 +236,18 @@ class Stages:
 
 
 def evaluated_splits(examples: Examples, teachers: Teachers | MemberPredictions) -> list[str]:
-    """Return valid, test and the further splits; of the latter only those that a table of teachers covers."""
+    """Return valid, test and the further splits that a table of teachers covers, but not the calibration rows."""
     assert examples.splits is not None
-    others = [str(s) for s in pd.unique(examples.splits) if s not in ("train", "valid", "test")]
-    if isinstance(teachers, MemberPredictions):
-        known = set(teachers.ids)
-        others = [s for s in others if known.issuperset(map(str, examples.subset(s).ids))]
-    return ["valid", "test", *others]
+    known = ("train", "valid", "test", CALIBRATION)
+    others = [str(s) for s in pd.unique(examples.splits) if s not in known]
+    return ["valid", "test", *(s for s in others if covers(teachers, examples.subset(s)))]
+
+
+def covers(teachers: Teachers | MemberPredictions, rows: Examples) -> bool:
+    """Return whether the teachers answer for these rows: a table may not hold them all."""
+    if not isinstance(teachers, MemberPredictions):
+        return True
+    return set(teachers.ids).issuperset(map(str, rows.ids))
 
 
 def history_frame(network: str, fitted: Sequence[FittedNetwork]) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 
 from octodon.errors import DataError
 from octodon.metrics.tables import COLUMNS
+from octodon.metrics.uncertainty import uncertainty_metrics
 
 # Lines in the order in which they are read; other quantities and metrics follow in the table's order.
 _FIRST = (
@@ -19,6 +21,14 @@ _FIRST = (
     ("epistemic", "pearson"),
     ("epistemic", "spearman"),
     ("epistemic", "mse"),
+    ("calibrated", "nll"),
+    ("calibrated", "coverage_0.9"),
+    ("calibrated", "width_0.9"),
+)
+# Scores of stds and intervals are many: of these people read one likelihood and one level; the table holds all.
+_SHOWN_OF_SPREAD = {("calibrated", "nll"), ("calibrated", "coverage_0.9"), ("calibrated", "width_0.9")}
+_SPREAD = re.compile(
+    r"(coverage|width|interval_score)_[0-9.]+|std_ratio|binned_std_error|" + "|".join(uncertainty_metrics)
 )
 _SHORT = {"pairwise_pearson": "pairwise r"}
 _CORRELATIONS = ("pearson", "spearman", "pairwise_pearson")
@@ -77,7 +87,8 @@ def format_summary(summary: pd.DataFrame) -> list[list[str]]:
 
     Correlations have three decimals; other values three significant digits, their sd as many decimals. Mean
     and sd are written ``0.631 ± 0.004``; "-" = no such model, "undefined" = at least one network has no such
-    value. The split is shown where there are several; ``n_clipped`` only where some student has such values.
+    value. The split is shown where there are several; ``n_clipped`` only where some student has such values; of
+    the scores of stds and intervals only the likelihood and the 90 % interval of the calibrated prediction.
     """
     names = list(summary.columns[: summary.columns.get_loc("split")])
     if len(set(summary["split"])) > 1:
@@ -87,6 +98,8 @@ def format_summary(summary: pd.DataFrame) -> list[list[str]]:
     cells = [header]
     for row in summary.to_dict("records"):
         metric = row["metric"]
+        if _SPREAD.fullmatch(metric) and (row["quantity"], metric) not in _SHOWN_OF_SPREAD:
+            continue
         if metric == "n_clipped" and row["student_mean"] == 0:
             continue
         # One column for both, so that the table fits a terminal of 80 columns.
@@ -151,6 +164,8 @@ def _value(metric: str, mean: float, sd: float, count: int) -> str:
         return "-"
     if math.isnan(mean):
         return "undefined"
+    if math.isinf(mean):
+        return "infinite"
     decimals = 3 if metric in _CORRELATIONS else _decimals(mean)
     text = f"{mean:.{decimals}f}"
     return text if math.isnan(sd) else f"{text} ± {sd:.{decimals}f}"

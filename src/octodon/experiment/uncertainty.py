@@ -1,0 +1,231 @@
+"""The stage "calibrate": every model on rows that no network saw; then its stds and intervals against the errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy import ndarray
+
+from octodon.atomic import atomic_file
+from octodon.calibration.calibration import Calibration
+from octodon.calibration.fit import MIN_ROWS, check_options, fit_calibration
+from octodon.data.calibration_rows import CALIBRATION, MIN_VALID
+from octodon.data.examples import Examples
+from octodon.errors import ConfigError, DataError
+from octodon.experiment.calibrate_config import CalibrateSection
+from octodon.metrics.curves import CURVE_LEVELS, at_levels, interval_curves
+from octodon.metrics.spread import LEVELS, Scored, evaluate_spread, student_spread
+from octodon.metrics.strata import class_cells, coverage_by_cell, gc_cells, quantile_cells
+from octodon.records import MemberPredictions, Prediction
+from octodon.report.coverage import coverage_figure
+from octodon.report.intervals import intervals_figure, reliability_figure
+
+Named = tuple[str, int, Prediction]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Calibrations:
+    """The calibrations of a run, by model and index; empty where there are none.
+
+    Attributes
+    ----------
+    by_model : mapping
+        Individuals, ensemble and students, by the configured method.
+    constant : mapping
+        Split conformal of the students: one width for all, which every other method must beat.
+    """
+
+    by_model: Mapping[tuple[str, int], Calibration] = field(default_factory=dict)
+    constant: Mapping[tuple[str, int], Calibration] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Uncertainty:
+    """How the models of a run fit their errors on one split.
+
+    Attributes
+    ----------
+    metrics : DataFrame
+        Rows of the results table.
+    coverage : DataFrame
+        By cell; empty without a calibration.
+    curves : DataFrame
+        Coverage and size along the level.
+    """
+
+    metrics: pd.DataFrame
+    coverage: pd.DataFrame
+    curves: pd.DataFrame
+
+
+def check_calibration(config: CalibrateSection, examples: Examples) -> str | None:
+    """Return why there will be no calibration, or None if there will be one; refuse what would fail after training.
+
+    Raises
+    ------
+    ConfigError
+        An unknown method or option, or a method that a run cannot feed.
+    DataError
+        Too few calibration rows for the method at the level, or at 0.95, which is evaluated.
+    """
+    if config.method == "none":
+        return 'calibrate.method is "none"'
+    check_options(config.method, config.options)
+    if config.method == "mondrian_ood":
+        raise ConfigError(
+            "calibrate.method: 'mondrian_ood' needs an out-of-distribution score of every sequence, which a run does not "
+            "make; calibrate a table of predictions with a column ood_score, or use 'mondrian_activity'"
+        )
+    assert examples.splits is not None
+    rows = examples.splits == CALIBRATION
+    if not rows.any():
+        n_valid = int((examples.splits == "valid").sum())
+        return f"{n_valid} validation rows, at least {MIN_VALID} are needed to set some of them aside"
+    measured = examples.targets[rows].astype(np.float64)
+    counts = np.isfinite(measured).sum(axis=0)
+    if counts.min() < MIN_ROWS:
+        name = examples.target_names[int(counts.argmin())]
+        return (
+            f"{int(counts.min())} calibration rows with a measured {name!r}, at least {MIN_ROWS} are needed"
+        )
+    try:
+        _rehearse(config, examples, measured)
+    except DataError as error:
+        raise DataError(f"calibrate: {error}") from None
+    return None
+
+
+def calibrate_all(
+    predictions: Sequence[Named], rows: Examples, config: CalibrateSection, seed: int
+) -> Calibrations:
+    """Return the calibration of every model, made on these rows."""
+
+    def fit(prediction: Prediction, method: str, options: dict[str, Any]) -> Calibration:
+        return fit_calibration(
+            prediction,
+            rows.targets.astype(np.float64),
+            method=method,
+            level=config.level,
+            replicates=rows.n_replicates,
+            options=options,
+            seed=seed,
+        )
+
+    return Calibrations(
+        by_model={(m, i): fit(prediction, config.method, config.options) for m, i, prediction in predictions},
+        constant={(m, i): fit(prediction, "split", {}) for m, i, prediction in predictions if m == "student"},
+    )
+
+
+def named_predictions(members: MemberPredictions | None, students: Sequence[Prediction]) -> list[Named]:
+    """Return every model of a run with its prediction: individuals, the ensemble, students."""
+    found: list[Named] = []
+    if members is not None:
+        found += [("individual", i, members.member(i)) for i in range(members.n_members)]
+        found.append(("ensemble", 0, members.combine()))
+    return found + [("student", i, student) for i, student in enumerate(students)]
+
+
+def evaluate_uncertainty(
+    split: str,
+    rows: Examples,
+    predictions: Sequence[Named],
+    calibrations: Calibrations,
+) -> Uncertainty:
+    """Return how stds and intervals of every model fit the errors of its mean on one split.
+
+    Parameters
+    ----------
+    split : str
+        Copied into the tables.
+    rows : Examples
+        Of that split.
+    predictions : sequence of (model, index, Prediction)
+        As the models give them.
+    calibrations : Calibrations
+        Models without one are scored by their own stds.
+    """
+    measured = rows.targets.astype(np.float64)
+    counts = replicate_counts(rows)
+    ensemble = next((prediction for model, _, prediction in predictions if model == "ensemble"), None)
+    strata = _strata(rows, ensemble)
+    metrics, curves, coverage = [], [], []
+    # One model after the other: intervals at twenty levels for all of them at once would fill the memory.
+    for named in predictions:
+        one = _scored(named, calibrations.by_model)
+        metrics.append(evaluate_spread([one], split=split, measured=measured, n_replicates=counts))
+        curves.append(interval_curves([one], measured, counts))
+        judged = [(one.model, one.index, said) for said in one.calibrated if said.level in LEVELS]
+        if judged and one.model != "individual":
+            coverage.append(coverage_by_cell(judged, measured, strata, split=split))
+        if named[:2] in calibrations.constant:
+            flat = interval_curves([_scored(named, calibrations.constant)], measured, counts)
+            curves.append(flat.loc[flat["quantity"] == "calibrated"].assign(quantity="constant"))
+    if ensemble is not None:
+        students = [prediction for model, _, prediction in predictions if model == "student"]
+        metrics.append(student_spread(students, ensemble, split=split))
+    return Uncertainty(metrics=_joined(metrics), coverage=_joined(coverage), curves=_joined(curves))
+
+
+def uncertainty_figures(found: Uncertainty, folder: Path, units: str, student: int) -> None:
+    """Write ``intervals.svg``, ``reliability.svg`` and ``coverage.svg`` of one split."""
+    if found.curves.empty:
+        return
+    intervals_figure(found.curves, folder / "intervals.svg", units, student=student)
+    reliability_figure(found.curves, folder / "reliability.svg", student=student)
+    if not found.coverage.empty:
+        coverage_figure(found.coverage, folder / "coverage.svg", student=student)
+
+
+def write_table(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table as TSV, whole or not at all."""
+    with atomic_file(path) as partial:
+        frame.to_csv(partial, sep="\t", index=False, na_rep="NaN", lineterminator="\n")
+
+
+def replicate_counts(rows: Examples) -> int | ndarray:
+    """Return of how many replicates each measured value is the mean; 1 where that is not known."""
+    return 1 if rows.n_replicates is None else np.maximum(rows.n_replicates, 1)
+
+
+def _joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    filled = [table for table in tables if not table.empty]
+    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame()
+
+
+def _scored(named: Named, calibrations: Mapping[tuple[str, int], Calibration]) -> Scored:
+    model, index, prediction = named
+    calibration = calibrations.get((model, index))
+    done = () if calibration is None else at_levels(calibration.apply, prediction, CURVE_LEVELS)
+    return Scored(model=model, index=index, prediction=prediction, calibrated=done)
+
+
+def _strata(rows: Examples, ensemble: Prediction | None) -> dict[str, ndarray]:
+    strata = {"GC content": gc_cells(rows.codes)} | class_cells(rows.columns)
+    if ensemble is not None and ensemble.epistemic_std is not None:
+        # each target in units of its own mean, so that none outweighs the others
+        relative = ensemble.epistemic_std / ensemble.epistemic_std.mean(axis=0)
+        strata["epistemic"] = quantile_cells(relative.mean(axis=1))
+    return strata
+
+
+def _rehearse(config: CalibrateSection, examples: Examples, measured: ndarray) -> None:
+    """Fit the method to numbers made up for the rows that it will have."""
+    rng = np.random.default_rng(0)
+    made_up = Prediction(
+        ids=np.arange(len(measured)).astype(str),
+        target_names=examples.target_names,
+        mean=rng.normal(size=measured.shape),
+        epistemic_std=rng.uniform(0.5, 1.5, size=measured.shape),
+    )
+    values = np.where(np.isfinite(measured), made_up.mean + rng.normal(size=measured.shape), np.nan)
+    learnt = fit_calibration(
+        made_up, values, method=config.method, level=config.level, options=config.options
+    )
+    for level in CURVE_LEVELS:
+        learnt.apply(made_up, level)
