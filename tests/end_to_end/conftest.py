@@ -65,6 +65,12 @@ def experiment(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def tiny_table() -> Callable[..., None]:
+    """Write another number of rows: ``tiny_table(path, rows=600)``."""
+    return write_tiny_table
+
+
 def write_tiny_table(path: Path, rows: int = 160) -> None:
     """Write sequences whose activity is their GC content plus noise."""
     rng = np.random.default_rng(0)

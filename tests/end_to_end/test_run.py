@@ -334,3 +334,48 @@ def test_what_cannot_end_well_is_refused_before_training(
     code, _, err = cli("run", experiment, "--out", tmp_path / "run", "--quiet", "--set", change)
     assert (code, message in err) == (2, True), err
     assert err.strip().splitlines()[-1].startswith("error: ")
+
+
+def test_a_run_with_enough_validation_rows_calibrates_on_rows_set_aside(
+    cli: Cli, experiment: Path, tmp_path: Path, tiny_table: Callable[..., None]
+) -> None:
+    tiny_table(experiment.parent / "tiny.tsv", rows=600)
+    out = tmp_path / "run"
+    code, printed, err = cli("run", experiment, "--out", out, "--quiet")
+    assert code == 0, err
+    assert "calibration: normalised, level 0.9" in err
+    assert "worst cell of test: " in err
+    assert "calibrated coverage_0.9" in printed
+    sizes = json.loads((out / "data.json").read_text())["splits"]
+    assert sizes == {"train": 360, "valid": 60, "test": 120, "calibration": 60}
+    for name in ("ensemble", "student"):
+        assert json.loads((out / name / "calibration.json").read_text())["targets"][0]["n_rows"] == 60
+    metrics = pd.read_csv(out / "results" / "metrics.tsv", sep="\t")
+    assert "calibration" not in set(metrics["split"])  # nothing is judged on the rows that it was made on
+    row = metrics.query(
+        "model == 'student' and split == 'test' and target == 'A' and quantity == 'calibrated'"
+    )
+    written = pd.read_parquet(out / "results" / "predictions_test.parquet")
+    inside = written["A_measured"].between(written["A_lower"], written["A_upper"]).mean()
+    assert row.query("metric == 'coverage_0.9'")["value"].item() == pytest.approx(inside, abs=1e-6)
+    assert (out / "figures" / "intervals.svg").is_file()
+    coverage = pd.read_csv(out / "results" / "coverage.tsv", sep="\t")
+    assert {"activity", "GC content", "ood"} <= set(coverage["stratum"])
+    # the loaded student answers with the interval that was evaluated
+    table = pd.read_csv(experiment.parent / "tiny.tsv", sep="\t").query("split == 'test'")
+    said = octodon.load(out / "student").predict(list(table["sequence"]))
+    np.testing.assert_allclose(said.upper[:, 0], written["A_upper"], rtol=1e-4, atol=1e-5)
+
+
+def test_too_few_validation_rows_are_said_and_none_can_be_asked_for(
+    cli: Cli, experiment: Path, tmp_path: Path
+) -> None:
+    code, _, err = cli("run", experiment, "--out", tmp_path / "a", "--quiet")
+    assert code == 0
+    assert "no calibration: 32 validation rows, at least 100 are needed" in err
+    assert not (tmp_path / "a" / "student" / "calibration.json").exists()
+    code, _, err = cli(
+        "run", experiment, "--out", tmp_path / "b", "--quiet", "--set", "calibrate.method=magic"
+    )
+    assert code == 2
+    assert "calibration method: no 'magic'" in err

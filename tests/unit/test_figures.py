@@ -10,8 +10,11 @@ import pandas as pd
 import pytest
 
 from octodon.errors import ConfigError, DataError, RunError
+from octodon.metrics.strata import COVERAGE_COLUMNS
 from octodon.records import Prediction
+from octodon.report.coverage import coverage_figure
 from octodon.report.history import history_figure
+from octodon.report.intervals import intervals_figure, reliability_figure
 from octodon.report.scatter import scatter_figure
 from octodon.report.style import panels, save_figure
 from octodon.report.sweep import sweep_figure
@@ -219,3 +222,54 @@ def test_figures_load_neither_torch_nor_pyplot():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def curves():
+    rows = []
+    for model, index in (("individual", 0), ("individual", 1), ("ensemble", 0), ("student", 0)):
+        for target in TARGETS:
+            for quantity in ("epistemic", "aleatoric", "total", "calibrated", "constant"):
+                for level in (0.25, 0.5, 0.8, 0.9, 0.95):
+                    row = (model, index, target, quantity, "normalised", level, 0.9 * level, 2 * level, 0.6)
+                    rows.append(row)
+    names = ["model", "index", "target", "quantity", "method", "level", "coverage", "width", "pearson"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def coverage():
+    rows = []
+    for model in ("ensemble", "student"):
+        for target in TARGETS:
+            for stratum, cells in (("all", ["all"]), ("activity", ["1", "2"]), ("class", ["a", "b"])):
+                for cell in cells:
+                    rows.append((model, 0, "test", target, "split", 0.9, stratum, cell, 50, 0.88, 0.82, 0.98, 1.5,
+                                 cell == "2"))  # fmt: skip
+    return pd.DataFrame(rows, columns=list(COVERAGE_COLUMNS))
+
+
+def test_interval_figures_name_what_made_the_interval_and_the_units(tmp_path):
+    intervals_figure(curves(), tmp_path / "i.svg", "log2(RNA/DNA)")
+    found = words(tmp_path / "i.svg")
+    for text in ("Dev: student", "Hk: all models", "mean interval size (log2(RNA/DNA))", "aleatoric alone",
+                 "calibrated (normalised)", "constant width (split conformal)", "right: ensemble"):  # fmt: skip
+        assert text in found
+    reliability_figure(curves(), tmp_path / "r.svg")
+    assert "level promised" in words(tmp_path / "r.svg")
+    intervals_figure(curves(), tmp_path / "again.svg", "log2(RNA/DNA)")
+    assert (tmp_path / "i.svg").read_bytes() == (tmp_path / "again.svg").read_bytes()
+    no_student = curves().query("model != 'student'")
+    reliability_figure(no_student, tmp_path / "e.svg")
+    assert "Dev: ensemble" in words(tmp_path / "e.svg")
+    for draw in (intervals_figure, reliability_figure):
+        with pytest.raises(DataError, match=r"0 rows, no column \[\]"):
+            draw(curves().iloc[:0], tmp_path / "x.svg")
+
+
+def test_coverage_figure_has_a_panel_per_stratum(tmp_path):
+    coverage_figure(coverage(), tmp_path / "c.svg")
+    found = words(tmp_path / "c.svg")
+    for text in ("Dev: activity", "Hk: class", "activity, tenth (1 = lowest)", "worst cell of a model", "a"):
+        assert text in found
+    assert "Dev: all" not in found
+    with pytest.raises(DataError, match=r"no row of level 0\.5"):
+        coverage_figure(coverage(), tmp_path / "x.svg", level=0.5)

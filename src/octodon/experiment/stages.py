@@ -198,7 +198,8 @@ class Stages:
             figure = self.folder.figures / "test.svg"
             scatter_figure(best, rows.targets, members.combine(), figure, self.examples.units)
         models = named_predictions(members, said)
-        found = evaluate_uncertainty(split, rows, models, calibrated)
+        train = self.examples.subset("train").codes
+        found = evaluate_uncertainty(split, rows, models, calibrated, train_codes=train)
         if split == "test":
             uncertainty_figures(found, self.folder.figures, self.examples.units, position)
             write_table(found.curves, self.folder.results / "intervals_test.tsv")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import UInt8
 from numpy import ndarray
 
 from octodon.atomic import atomic_file
@@ -21,11 +22,13 @@ from octodon.experiment.calibrate_config import CalibrateSection
 from octodon.metrics.curves import CURVE_LEVELS, at_levels, interval_curves
 from octodon.metrics.spread import LEVELS, Scored, evaluate_spread, student_spread
 from octodon.metrics.strata import class_cells, coverage_by_cell, gc_cells, quantile_cells
+from octodon.ood import Observed, scores
 from octodon.records import MemberPredictions, Prediction
 from octodon.report.coverage import coverage_figure
 from octodon.report.intervals import intervals_figure, reliability_figure
 
 Named = tuple[str, int, Prediction]
+_OOD_ROWS = 5000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -136,6 +139,8 @@ def evaluate_uncertainty(
     rows: Examples,
     predictions: Sequence[Named],
     calibrations: Calibrations,
+    *,
+    train_codes: UInt8[ndarray, "m l"] | None = None,
 ) -> Uncertainty:
     """Return how stds and intervals of every model fit the errors of its mean on one split.
 
@@ -149,11 +154,15 @@ def evaluate_uncertainty(
         As the models give them.
     calibrations : Calibrations
         Models without one are scored by their own stds.
+    train_codes : (m, l) uint8, optional
+        Training sequences, from which the distance of others is measured for cells by "ood".
     """
     measured = rows.targets.astype(np.float64)
     counts = replicate_counts(rows)
     ensemble = next((prediction for model, _, prediction in predictions if model == "ensemble"), None)
     strata = _strata(rows, ensemble)
+    if train_codes is not None:
+        strata["ood"] = _ood_tenths(train_codes, rows.codes)
     metrics, curves, coverage = [], [], []
     # One model after the other: intervals at twenty levels for all of them at once would fill the memory.
     for named in predictions:
@@ -191,6 +200,16 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
 def replicate_counts(rows: Examples) -> int | ndarray:
     """Return of how many replicates each measured value is the mean; 1 where that is not known."""
     return 1 if rows.n_replicates is None else np.maximum(rows.n_replicates, 1)
+
+
+def _ood_tenths(train_codes: UInt8[ndarray, "m l"], codes: UInt8[ndarray, "n l"]) -> ndarray:
+    """Return the tenth of each sequence by its k-mer distance from (at most 5,000 of) the training sequences."""
+    sample = np.random.default_rng(0).permutation(len(train_codes))[:_OOD_ROWS]
+    score = scores["kmer"]
+    learnt = score.fit(Observed(codes=train_codes[np.sort(sample)]), 0)
+    parts = range(0, len(codes), _OOD_ROWS)
+    values = [score.score(learnt, Observed(codes=codes[start : start + _OOD_ROWS])) for start in parts]
+    return quantile_cells(np.concatenate(values))
 
 
 def _joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:

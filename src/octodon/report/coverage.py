@@ -48,7 +48,8 @@ def coverage_figure(coverage: pd.DataFrame, out: Path, *, level: float = 0.9, st
                 axes.set_title(f"{target}: {stratum}")
                 axes.sharey(row[0])
             part = rows_where(chosen, target=target)
-            row[0].set_ylim(min(part["coverage"].min(), level - 0.1) - 0.03, 1.02)
+            lowest = float(part["coverage"].to_numpy().min())
+            row[0].set_ylim(min(lowest, level - 0.1) - 0.03, 1.02)
             row[0].set_ylabel(f"inside their {level:.0%} interval")
         for axes, stratum in zip(grid[-1], strata, strict=True):
             tenths = stratum in ("activity", "epistemic", "ood")

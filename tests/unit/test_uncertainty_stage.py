@@ -1,0 +1,96 @@
+"""What a run needs for its calibration is known before it trains; every model is then scored on every split."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tiny import examples
+
+from octodon.errors import ConfigError, DataError
+from octodon.experiment.calibrate_config import CalibrateSection
+from octodon.experiment.uncertainty import (
+    calibrate_all,
+    check_calibration,
+    evaluate_uncertainty,
+    named_predictions,
+)
+from octodon.metrics.spread import LEVELS
+from octodon.records import MemberPredictions, Prediction
+
+
+def with_calibration(n_rows: int, n: int = 1000):
+    data = examples(n)
+    splits = data.splits.astype(object)
+    splits[np.flatnonzero(splits == "valid")[:n_rows]] = "calibration"
+    return replace(data, splits=splits)
+
+
+def test_why_there_is_no_calibration():
+    assert check_calibration(CalibrateSection(), with_calibration(60)) is None
+    assert (
+        check_calibration(CalibrateSection(method="none"), with_calibration(60))
+        == 'calibrate.method is "none"'
+    )
+    assert "80 validation rows, at least 100" in check_calibration(CalibrateSection(), examples(400))
+    assert "40 calibration rows with a measured 'gc'" in check_calibration(
+        CalibrateSection(), with_calibration(40)
+    )
+    gaps = with_calibration(60)
+    targets = gaps.targets.copy()
+    targets[np.flatnonzero(gaps.splits == "calibration")[:20], 1] = np.nan
+    assert "40 calibration rows with a measured 'tata'" in check_calibration(
+        CalibrateSection(), replace(gaps, targets=targets)
+    )
+
+
+def test_what_would_fail_after_training_is_refused_before():
+    data = with_calibration(60)
+    with pytest.raises(ConfigError, match="did you mean 'scaling'"):
+        check_calibration(CalibrateSection(method="scalin"), data)
+    with pytest.raises(ConfigError, match="no option 'bins'"):
+        check_calibration(CalibrateSection(method="split", options={"bins": 3}), data)
+    with pytest.raises(ConfigError, match="'mondrian_ood' needs an out-of-distribution score"):
+        check_calibration(CalibrateSection(method="mondrian_ood"), data)
+    # 60 rows in 4 cells: 15 each, too few for the level 0.95 that is evaluated
+    with pytest.raises(DataError, match=r"calibrate: .*15 calibration rows in cell . of 4"):
+        check_calibration(CalibrateSection(method="mondrian_activity"), data)
+
+
+def models(data, split, seed):
+    rows = data.subset(split)
+    rng = np.random.default_rng(seed)
+    truth = rows.targets.astype(np.float64)
+    members = MemberPredictions(
+        ids=rows.ids, target_names=rows.target_names, mean=truth + rng.normal(size=(3, *truth.shape)),
+        aleatoric_std=rng.uniform(0.5, 1, (3, *truth.shape)),
+    )  # fmt: skip
+    ensemble = members.combine()
+    student = Prediction(ids=rows.ids, target_names=rows.target_names, mean=ensemble.mean,
+                         epistemic_std=0.5 * ensemble.epistemic_std)  # fmt: skip
+    return rows, named_predictions(members, [student])
+
+
+def test_every_model_is_calibrated_and_scored():
+    data = with_calibration(150)
+    rows, calibration_models = models(data, "calibration", 0)
+    made = calibrate_all(calibration_models, rows, CalibrateSection(), seed=0)
+    assert set(made.by_model) == {*(("individual", i) for i in range(3)), ("ensemble", 0), ("student", 0)}
+    assert set(made.constant) == {("student", 0)}
+    rows, test_models = models(data, "test", 1)
+    found = evaluate_uncertainty("test", rows, test_models, made, train_codes=data.subset("train").codes)
+    quantities = found.metrics.groupby("model")["quantity"].unique().map(set)
+    assert quantities["individual"] == {"aleatoric", "calibrated"}
+    assert quantities["ensemble"] == {"epistemic", "aleatoric", "total", "calibrated"}
+    assert quantities["student"] == {"epistemic", "calibrated"}
+    ratio = found.metrics.query("metric == 'std_ratio'")["value"]
+    assert np.allclose(ratio, 0.5)
+    covered = found.metrics.query("metric == 'coverage_0.9' and quantity == 'calibrated'")["value"]
+    assert covered.between(0.8, 0.99).all()
+    assert set(found.coverage["stratum"]) == {"all", "activity", "GC content", "epistemic", "ood"}
+    assert set(found.coverage["level"]) == set(LEVELS)
+    assert found.coverage.groupby(["model", "target", "level"])["worst"].sum().eq(1).all()
+    assert set(found.curves.query("model == 'student'")["quantity"]) == {
+        "epistemic",
+        "calibrated",
+        "constant",
+    }
