@@ -171,7 +171,7 @@ def test_the_validation_loss_is_that_of_every_member_alone(name: str, head: str)
         assert loss.item() == pytest.approx(mean_loss(model, valid), rel=1e-5)
 
 
-@every_strategy
+@pytest.mark.parametrize("name", ["matmul"])
 def test_every_head_trains_in_a_stack(name: str) -> None:
     for head in heads:
         needs = heads[head].needs
@@ -207,7 +207,7 @@ def test_dropout_depends_on_seed_and_step_and_not_on_who_else_is_in_the_stack(na
     assert (without.totals - together.totals)[0].abs().min() > 1e-2
 
 
-@every_strategy
+@pytest.mark.parametrize("name", ["matmul"])
 def test_augmented_batches_are_those_of_the_member_alone(name: str) -> None:
     config = _config("deepstarr", dropout=0.0)
     training = TrainingConfig(

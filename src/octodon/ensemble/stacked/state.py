@@ -56,15 +56,15 @@ class StackState:
         _refuse_what_no_row_holds(template)
         weight = next(template.parameters())
         flat = weight.new_zeros(len(models), _offsets(shapes)[-1])
+        # contiguous: vmap would otherwise update the statistics of a copy
         buffers = {
-            name: torch.stack([dict(model.named_buffers())[name].detach() for model in models])
-            for name, _ in template.named_buffers()
+            name: torch.stack([value.detach()] * len(models)) for name, value in template.named_buffers()
         }
         gradients, first, second = (torch.zeros_like(flat) for _ in range(3))
         steps = torch.zeros(len(models), dtype=torch.float32, device=weight.device)
         state = cls(shapes, flat, gradients, first, second, steps, buffers)
         for member, model in enumerate(models):
-            state.load(member, model.state_dict())
+            state.load(member, model.state_dict() | dict(model.named_buffers()))
         return state
 
     def __len__(self) -> int:

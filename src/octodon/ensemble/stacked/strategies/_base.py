@@ -52,7 +52,8 @@ class Strategy(ABC):
 
     def __init__(self, template: Model, state: StackState) -> None:
         self.state = state
-        self.keys = torch.zeros(len(state), 2, dtype=torch.int32, device=state.flat.device)
+        # Rows 256 bytes apart: compiled code would copy what it cannot read in full vectors.
+        self.keys = torch.zeros(len(state), 64, dtype=torch.int32, device=state.flat.device)[:, :2]
         self.training = True
         self._head = _HeadLoss(template.head)
         self._build(template)

@@ -96,4 +96,8 @@ class Folded(Strategy):
 
     def forward(self, x: Float[Tensor, "m b 4 l"]) -> Float[Tensor, "m b r t"]:
         """Return the raw columns."""
-        return self.network(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        return self.one(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+
+    def one(self, x: Float[Tensor, "n 4 l"]) -> Float[Tensor, "n r t"]:
+        """Return the raw columns of all members' rows, one member after another."""
+        return self.network(x)

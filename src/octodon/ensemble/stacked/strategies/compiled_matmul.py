@@ -8,5 +8,5 @@ from octodon.ensemble.stacked.strategies.matmul import Matmul
 
 
 @strategies.register("compiled_matmul")
-class CompiledMatmul(Compiled, Matmul):
+class CompiledMatmul(Compiled, Matmul):  # type: ignore[override]  # ``one`` passes on what it is given
     """BatchNorm, pooling and activations pass over memory once instead of once each, for all members."""
