@@ -18,6 +18,7 @@ from octodon.ensemble.ensemble import restore
 from octodon.ensemble.network import FittedNetwork
 from octodon.errors import BundleError, ConfigError, DataError, RunError
 from octodon.models.inference import evaluating, read_in_batches
+from octodon.models.inference_gpu import read_on_gpu
 from octodon.models.model import Model, build_model
 from octodon.predict.predictor import Predictor
 from octodon.predict.stream import predict_file
@@ -351,3 +352,21 @@ def test_a_file_that_is_not_there_is_a_fault_of_the_input(tmp_path: Path) -> Non
     with pytest.raises(DataError, match=r"in\.tsv"):
         predict_file(_student(), tmp_path / "in.tsv", tmp_path / "out.tsv")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("backbone", ["deepstarr", "mprann", "dream_rnn"])
+def test_batches_as_on_a_gpu_give_the_answers_of_the_network(backbone: str) -> None:
+    config = replace(CONFIG, backbone=backbone, length=40, options={"width": 0.05})
+    model = build_model(config, seed=1)
+    codes = np.random.default_rng(0).integers(0, 5, (23, 40), dtype=np.uint8)
+    table = torch.eye(5, 4)[torch.from_numpy(codes).long()].transpose(1, 2)
+    with torch.no_grad():
+        model.train()(table)  # statistics that are not those of a fresh network
+        expected = model.eval().read(table)
+    found = read_on_gpu(model, codes, batch_size=10)
+    assert [len(piece.mean) for piece in found] == [10, 10, 3]
+    torch.testing.assert_close(
+        torch.cat([piece.mean for piece in found]), expected.mean, rtol=1e-4, atol=1e-5
+    )
+    std = torch.cat([piece.epistemic_std for piece in found])
+    torch.testing.assert_close(std, expected.epistemic_std, rtol=1e-4, atol=1e-5)

@@ -17,9 +17,7 @@ _MAX_CHANNELS = 8
 """Above this many input channels the covariance of the windows costs more than it saves."""
 
 
-def first_block(
-    x: Float[Tensor, "n c l"], conv: nn.Module, norm: nn.Module
-) -> Float[Tensor, "n o k"]:
+def first_block(x: Float[Tensor, "n c l"], conv: nn.Module, norm: nn.Module) -> Float[Tensor, "n o k"]:
     """Return relu(max_pool(norm(conv(x)), 2)).
 
     A convolution is linear, so mean and variance of its output follow from those of its input windows (a 28 x 28

@@ -14,6 +14,7 @@ from numpy import ndarray
 from torch import Tensor, nn
 
 from octodon.models.heads import Moments
+from octodon.models.inference_gpu import GPU_BATCH, read_on_gpu
 from octodon.models.lowering import lower
 from octodon.models.model import Model
 from octodon.seq.onehot import one_hot
@@ -51,7 +52,9 @@ def read_in_batches(
 
     with evaluating(model):
         lowered = lower(model, *codes.shape)
-        if lowered is None:
+        if device.type == "cuda":
+            moments = read_on_gpu(model, codes, max(batch_size, GPU_BATCH))
+        elif lowered is None:
             moments = [_read_batch(read, piece) for piece in _pieces(codes, batch_size)]
         else:
             moments = _read_on_every_core(lowered.read, _pieces(codes, min(batch_size, _LOWERED_BATCH)))
