@@ -39,7 +39,7 @@ def harness() -> ModuleType:
 @pytest.fixture
 def experiment(experiment: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The tiny experiment, with a checkpoint at every epoch, and without figures: they take half of its time."""
-    for figure in ("history_figure", "scatter_figure"):
+    for figure in ("history_figure", "scatter_figure", "uncertainty_figures"):
         monkeypatch.setattr(f"octodon.experiment.stages.{figure}", lambda *_: None)
     text = experiment.read_text().replace("epochs = 2,", "epochs = 4, checkpoint_seconds = 0,")
     experiment.write_text(text)

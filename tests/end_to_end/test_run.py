@@ -365,6 +365,15 @@ def test_a_run_with_enough_validation_rows_calibrates_on_rows_set_aside(
     table = pd.read_csv(experiment.parent / "tiny.tsv", sep="\t").query("split == 'test'")
     said = octodon.load(out / "student").predict(list(table["sequence"]))
     np.testing.assert_allclose(said.upper[:, 0], written["A_upper"], rtol=1e-4, atol=1e-5)
+    # the rows that stopped its training may not calibrate it anew, those of the calibration may
+    whole = pd.read_csv(experiment.parent / "tiny.tsv", sep="\t").set_index("id", drop=False)
+    used = pd.read_parquet(out / "results" / "predictions_calibration.parquet")["id"]
+    common = ("--id", "id", "--target", "A=A_rep1,A_rep2", "--method", "split")
+    for rows, expected in ((whole.query("split == 'valid'").drop(index=used), 2), (whole.loc[used], 0)):
+        rows.to_csv(tmp_path / "rows.tsv", sep="\t", index=False)
+        code, _, err = cli("calibrate", out / "student", "--data", tmp_path / "rows.tsv", *common)
+        assert code == expected, err
+        assert ("60 of 60 sequences trained the networks" in err) == (expected == 2)
 
 
 def test_too_few_validation_rows_are_said_and_none_can_be_asked_for(

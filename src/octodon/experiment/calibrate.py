@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from octodon.artifact.bundle import load, read_provenance, save, save_calibration
+from octodon.artifact.seen import SEEN, refuse_known
 from octodon.calibration.calibration import Calibration
-from octodon.data.examples import Examples
 from octodon.data.read import read
 from octodon.errors import ConfigError
-from octodon.predict.calibrate import calibrate
+from octodon.predict.calibrate import calibrate, calibration_rows
 
 
 def calibrate_bundle(
@@ -51,18 +52,22 @@ def calibrate_bundle(
     BundleError
         No bundle, or an ``out`` that holds something else.
     ConfigError, DataError
-        From the reader and from ``octodon.calibrate``.
+        From the reader and from ``octodon.calibrate``; sequences that the bundle's networks have seen.
     """
     model = load(bundle, backbone=backbone)
     reading: dict[str, Any] = {"path": str(data), "sequence": sequence, "units": model.units}
     reading |= {"targets": _columns(targets, model.target_names), "missing": "mask"}
     reading |= {name: value for name, value in (("id", id), ("split", split)) if value is not None}
-    examples: Examples = read(reading)
+    examples = read(reading)
+    # with splits, only its calibration rows count; those of train and valid may stand beside them
+    refuse_known(bundle, calibration_rows(examples))
     done = calibrate(model, examples, method=method, level=level, options=options, device=device, seed=seed)
     assert done.calibration is not None
     if out is None:
         return done.calibration, save_calibration(bundle, done.calibration)
     save(done, out, read_provenance(bundle))
+    if (bundle / SEEN).is_file():
+        shutil.copyfile(bundle / SEEN, out / SEEN)
     return done.calibration, out
 
 

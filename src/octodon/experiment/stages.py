@@ -8,9 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from octodon.artifact.bundle import load, save, save_calibration
+from octodon.artifact.seen import save_seen
 from octodon.atomic import atomic_file
 from octodon.data.calibration_rows import CALIBRATION
 from octodon.data.examples import Examples
@@ -147,6 +149,7 @@ class Stages:
 
     def calibrate(self, teachers: Teachers | MemberPredictions, students: list[Student]) -> Calibrations:
         """Calibrate every model on rows that none has seen, and store what was learnt in the bundles."""
+        self._record_seen()
         if check_calibration(self.config.calibrate, self.examples) is not None:
             return Calibrations()
         rows = self.examples.subset(CALIBRATION)
@@ -154,6 +157,9 @@ class Stages:
         models = named_predictions(members, self._ask(students, rows))
         made = calibrate_all(models, rows, self.config.calibrate, self.config.seed)
         root, best = self.folder.path, _best(students)
+        said = next(prediction for *which, prediction in models if which == ["student", best])
+        path = self.folder.results / f"predictions_{CALIBRATION}.parquet"
+        _write_parquet(predictions_frame(said, rows.targets), path)
         save_calibration(root / "student", made.by_model["student", best])
         for index, student in enumerate(students if len(students) > 1 else ()):
             folder = root / "students" / f"student_{student.fitted.index:03d}"
@@ -163,6 +169,14 @@ class Stages:
         self.folder.event("calibrated", method=self.config.calibrate.method, rows=len(rows))
         self.say(f"calibration: {made.by_model['student', best].describe()}, on {len(rows):,} rows")
         return made
+
+    def _record_seen(self) -> None:
+        """Leave in each bundle of this run which sequences trained or stopped its networks."""
+        assert self.examples.splits is not None
+        seen = self.examples.codes[np.isin(self.examples.splits, ("train", "valid"))]
+        for path in self.folder.path.rglob("weights.safetensors"):
+            if self.folder.work not in path.parents:
+                save_seen(path.parent, seen)
 
     def _ask(self, students: list[Student], rows: Examples) -> list[Prediction]:
         ids = [str(name) for name in rows.ids]
