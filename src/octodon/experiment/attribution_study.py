@@ -108,7 +108,7 @@ def study_run(
         if not (run / part).exists():
             raise RunError(f"{run}: no {part} here; give the folder of a finished run (octodon run)")
     ensemble = load(run / "ensemble", backbone=backbone)
-    paths = sorted((run / "students").glob("*")) if (run / "students").is_dir() else [run / "student"]
+    paths = sorted((run / "students").glob("student_*")) if (run / "students").is_dir() else [run / "student"]
     students = [load(path, backbone=backbone) for path in paths]
     assert isinstance(ensemble, Ensemble)
     assert all(isinstance(student, Student) for student in students)

@@ -86,16 +86,21 @@ def hypothetical(
     return (multipliers - from_reference).mean(1)
 
 
-def completeness_delta(
-    f: nn.Module,
+def difference(
+    f: nn.Module, x: Float[Tensor, "n 4 l"], background: Float[Tensor, "n k 4 l"]
+) -> Float[Tensor, " n"]:
+    """Return f(x) - mean f(background): what the contributions of a sequence should sum to."""
+    reference = values(f, background.flatten(0, 1)).unflatten(0, background.shape[:2]).mean(1)
+    return values(f, x) - reference
+
+
+def attributed(
     x: Float[Tensor, "n 4 l"],
     background: Float[Tensor, "n k 4 l"],
     multipliers: Float[Tensor, "n k 4 l"],
 ) -> Float[Tensor, " n"]:
-    """Return f(x) - mean f(background) - sum of (x - background) * multiplier, averaged over references."""
-    attributed = ((x[:, None] - background) * multipliers).sum((2, 3)).mean(1)
-    reference = values(f, background.flatten(0, 1)).unflatten(0, background.shape[:2]).mean(1)
-    return values(f, x) - reference - attributed
+    """Return what the contributions of a sequence do sum to: (x - background) * multiplier, averaged over references."""
+    return ((x[:, None] - background) * multipliers).sum((2, 3)).mean(1)
 
 
 @contextmanager

@@ -15,7 +15,8 @@ from octodon.attribution.methods._base import (
     ROWS,
     Explanation,
     Method,
-    completeness_delta,
+    attributed,
+    difference,
     hypothetical,
     values,
 )
@@ -54,18 +55,14 @@ class DeepLiftShap(Method):
         """Return the contributions of every base."""
         assert background is not None
         multipliers = _multipliers(f, x, background)
-        deltas = completeness_delta(f, x, background, multipliers)
-        reference = values(f, background.flatten(0, 1)).unflatten(0, background.shape[:2]).mean(1)
-        told = values(f, x)
-        difference = float((told - reference).abs().mean())
-        rounding = _ROUNDING * torch.finfo(x.dtype).eps * float(told.abs().mean())
-        wrong = float(deltas.abs().mean())
-        if wrong <= self.tolerance * difference + rounding:
+        wanted = difference(f, x, background)
+        deltas = wanted - attributed(x, background, multipliers)
+        rounding = _ROUNDING * torch.finfo(x.dtype).eps * float(values(f, x).abs().mean())
+        wrong, size = float(deltas.abs().mean()), float(wanted.abs().mean())
+        if wrong <= self.tolerance * size + rounding:
             return Explanation(maps=hypothetical(multipliers, background), deltas=deltas)
         instead = IntegratedGradients()(f, x, background, seed)
-        reason = (
-            f"integrated_gradients, since DeepLIFT's convergence delta was {wrong:.2g} of {difference:.2g}"
-        )
+        reason = f"integrated_gradients, since DeepLIFT's convergence delta was {wrong:.2g} of {size:.2g}"
         return Explanation(maps=instead.maps, deltas=instead.deltas, fallback=reason)
 
 

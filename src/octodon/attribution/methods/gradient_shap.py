@@ -10,7 +10,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from octodon.attribution.methods import methods
-from octodon.attribution.methods._base import Explanation, Method, completeness_delta, gradient, hypothetical
+from octodon.attribution.methods._base import (
+    Explanation,
+    Method,
+    attributed,
+    difference,
+    gradient,
+    hypothetical,
+)
 
 
 @methods.register("gradient_shap")
@@ -43,6 +50,5 @@ class GradientShap(Method):
             share = share.to(x)[:, :, None, None]
             point = background + share * (x[:, None] - background)
             average += gradient(f, point.flatten(0, 1)).view_as(background) / self.samples
-        return Explanation(
-            maps=hypothetical(average, background), deltas=completeness_delta(f, x, background, average)
-        )
+        deltas = difference(f, x, background) - attributed(x, background, average)
+        return Explanation(maps=hypothetical(average, background), deltas=deltas)

@@ -11,7 +11,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from octodon.attribution.methods import methods
-from octodon.attribution.methods._base import Explanation, Method, completeness_delta, gradient, hypothetical
+from octodon.attribution.methods._base import (
+    Explanation,
+    Method,
+    attributed,
+    difference,
+    gradient,
+    hypothetical,
+)
 
 
 @methods.register("integrated_gradients")
@@ -42,6 +49,5 @@ class IntegratedGradients(Method):
         for node, weight in zip(nodes, weights, strict=True):
             point = torch.lerp(background, x[:, None].expand_as(background), (1 + float(node)) / 2)
             average += float(weight) / 2 * gradient(f, point.flatten(0, 1)).view_as(background)
-        return Explanation(
-            maps=hypothetical(average, background), deltas=completeness_delta(f, x, background, average)
-        )
+        deltas = difference(f, x, background) - attributed(x, background, average)
+        return Explanation(maps=hypothetical(average, background), deltas=deltas)
