@@ -277,6 +277,32 @@ def test_running_statistics_follow_the_batches_at_the_stated_momentum(
     torch.testing.assert_close(model.backbone.norm.running_mean, expected * first, atol=1e-6, rtol=1e-4)
 
 
+@pytest.mark.parametrize(("dropout", "expected"), [(0, 0.0), (0.7, 0.7), ("backbone", 0.2)])
+def test_dropout_is_what_the_training_says(dropout: float | Literal["backbone"], expected: float) -> None:
+    rates: list[float] = []
+
+    class Watching(TinyBackbone):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            features = super().forward(torch.ones_like(x))
+            if self.training:
+                rates.append(float((features == 0).float().mean()))
+            return features
+
+    config = checked(TrainingConfig, {"epochs": 1, "batch_size": 2048, "dropout": dropout}, "training")
+    model = _model(Watching)
+    with torch.no_grad():
+        model.backbone.norm.bias.fill_(5)  # no unit is 0 but by dropout
+    fit(model, _data(n=2048), _data(), config, seed=0)
+    assert rates == [pytest.approx(expected, abs=0.02)]
+
+
+@pytest.mark.parametrize("dropout", [1, -0.1, True, None, "own", float("nan")])
+def test_a_dropout_that_is_no_probability_is_refused(dropout: Any) -> None:
+    message = r"training: dropout: got .*expected a number from 0 to below 1, or 'backbone'$"
+    with pytest.raises(ConfigError, match=message):
+        checked(TrainingConfig, {"dropout": dropout}, "training")
+
+
 @pytest.mark.parametrize("momentum", [0, 1.5, -1, True, None, "own", float("nan")])
 def test_a_momentum_that_is_no_share_is_refused_in_one_line(momentum: Any) -> None:
     message = r"training: norm_momentum: got .*expected a number above 0 and up to 1, or 'backbone'$"

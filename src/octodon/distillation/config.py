@@ -23,6 +23,7 @@ DISTILL_PRESETS: dict[str, dict[str, Any]] = {
             "epochs": 100,
             "decay_factor": 0.2,
             "norm_momentum": "backbone",
+            "dropout": "backbone",
             "patience_steps": 0,
         },
     },
@@ -35,6 +36,11 @@ class StudentTraining(TrainingConfig):
 
     epochs: int = Field(default=10, ge=1, description="epochs")
     schedule: Literal["plateau", "cosine"] = Field(default="cosine", description="as for members")
+    dropout: float | Literal["backbone"] = Field(
+        default=0.0,
+        description="probability of every dropout layer: a student matches a function, and labels without noise need no "
+        "regulariser (promoter set, three epochs: epistemic r as after ten with the backbone's own 0.4)",
+    )
 
 
 class DistillConfig(Config):

@@ -53,6 +53,10 @@ class TrainingConfig(Config):
         ge=0,
         description="least time between two checkpoints of a network, written at the end of an epoch; 0: every epoch",
     )
+    dropout: float | Literal["backbone"] = Field(
+        default="backbone",
+        description="probability of every dropout layer while this trains, or 'backbone' for the backbone's own",
+    )
     weight_decay: float = Field(default=0.0, ge=0, description="decoupled weight decay (AdamW) when above 0")
 
     @field_validator("norm_momentum", mode="before")
@@ -75,6 +79,14 @@ class TrainingConfig(Config):
         le=1,
         description="cosine: share of the epochs with alterations; the rest is fine-tuned without, at a small rate",
     )
+
+    @field_validator("dropout", mode="before")
+    @classmethod
+    def _probability_or_backbone(cls, value: Any) -> Any:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value != "backbone" and not (is_number and 0 <= value < 1):
+            raise ValueError("expected a number from 0 to below 1, or 'backbone'")
+        return value
 
     @field_validator("augment")
     @classmethod

@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import UInt8
@@ -92,7 +91,7 @@ def fit(
     """
     device = next(model.parameters()).device
     model.head.fit_scale(train.labels)
-    set_norm_momentum(model, config.norm_momentum)
+    set_layers(model, config)
     optimiser = _optimiser(model, config)
     schedule = Schedule(config, steps_per_epoch=len(batch_slices(len(train), config.batch_size)))
     history: list[EpochRecord] = []
@@ -199,12 +198,13 @@ def _train_epoch(
     return float(total[0] / total[1])
 
 
-def set_norm_momentum(model: Model, momentum: float | Literal["backbone"]) -> None:
-    """Give every BatchNorm the share of a batch in its running statistics; "backbone" keeps the network's own."""
-    if momentum != "backbone":
-        for module in model.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.momentum = momentum
+def set_layers(model: Model, config: TrainingConfig) -> None:
+    """Give every BatchNorm and dropout layer what the training says of it; "backbone" keeps the network's own."""
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and config.norm_momentum != "backbone":
+            module.momentum = config.norm_momentum
+        if isinstance(module, nn.modules.dropout._DropoutNd) and config.dropout != "backbone":
+            module.p = config.dropout
 
 
 def n_present(label: Tensor) -> Tensor:

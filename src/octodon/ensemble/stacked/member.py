@@ -23,7 +23,7 @@ from octodon.ensemble.stacked.step import MemberEpoch
 from octodon.models.model import Model, build_model
 from octodon.seeds import derive_seed
 from octodon.training.checkpoint import Checkpoint
-from octodon.training.loop import set_norm_momentum
+from octodon.training.loop import set_layers
 from octodon.training.schedule import Schedule
 from octodon.training.state import EpochRecord, TrainingState
 
@@ -66,7 +66,7 @@ class StackMember:
         """Return the network as it is before its first step, exactly as one that is trained alone."""
         model = build_model(self.job.model, derive_seed(self.seed, "init"))
         model.head.fit_scale({name: label.cpu() for name, label in labels.items()})
-        set_norm_momentum(model, self.job.training.norm_momentum)
+        set_layers(model, self.job.training)
         return model
 
     def resume(self, state: StackState, row: int) -> None:
