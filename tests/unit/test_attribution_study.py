@@ -88,7 +88,7 @@ def test_recall_counts_planted_positions_among_the_strongest() -> None:
 
 def test_a_copy_of_the_ensembles_map_wins_and_half_of_a_member_does_not() -> None:
     mean = MEMBERS.mean(0, keepdims=True)
-    one_hot = np.zeros((20, 4, 12))
+    one_hot = np.eye(4)[RNG.integers(0, 4, (20, 12))].transpose(0, 2, 1)
     ids = np.arange(20).astype(str)
     good, _ = compare(StudyMaps(members=MEMBERS, students=mean, one_hot=one_hot), ids)
     assert good["student_is_better"].all()

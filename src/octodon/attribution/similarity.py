@@ -1,4 +1,7 @@
-"""How alike maps are, and how much they vary: the published measures, and ones that do not reward small maps."""
+"""How alike maps are, and how much they vary: the published measures, and ones that do not reward small maps.
+
+Maps are (n, b, l): b = 4 for whole maps, 1 for the contributions of the bases that are there.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ MEASURES = ("rmse", "cosine", "pearson")
 HIGHER_IS_BETTER = {"rmse": False, "cosine": True, "pearson": True}
 
 
-def rmse(a: Float[ndarray, "n 4 l"], b: Float[ndarray, "n 4 l"]) -> Float[ndarray, " n"]:
+def rmse(a: Float[ndarray, "n b l"], b: Float[ndarray, "n b l"]) -> Float[ndarray, " n"]:
     """Return the root mean squared difference of each sequence over positions and bases (the published similarity).
 
     It shrinks with the maps: halving a map can bring it closer to anything.
@@ -18,7 +21,7 @@ def rmse(a: Float[ndarray, "n 4 l"], b: Float[ndarray, "n 4 l"]) -> Float[ndarra
     return np.sqrt(np.mean(np.square(a.astype(np.float64) - b), axis=(1, 2)))
 
 
-def cosine(a: Float[ndarray, "n 4 l"], b: Float[ndarray, "n 4 l"]) -> Float[ndarray, " n"]:
+def cosine(a: Float[ndarray, "n b l"], b: Float[ndarray, "n b l"]) -> Float[ndarray, " n"]:
     """Return the cosine of each sequence's maps, -1 to 1, whatever their scale; NaN for a map of zeros."""
     a, b = a.astype(np.float64), b.astype(np.float64)
     norms = np.sqrt(np.sum(a * a, axis=(1, 2)) * np.sum(b * b, axis=(1, 2)))
@@ -26,7 +29,7 @@ def cosine(a: Float[ndarray, "n 4 l"], b: Float[ndarray, "n 4 l"]) -> Float[ndar
         return np.sum(a * b, axis=(1, 2)) / norms
 
 
-def pearson(a: Float[ndarray, "n 4 l"], b: Float[ndarray, "n 4 l"]) -> Float[ndarray, " n"]:
+def pearson(a: Float[ndarray, "n b l"], b: Float[ndarray, "n b l"]) -> Float[ndarray, " n"]:
     """Return the correlation of each sequence's maps over positions and bases; NaN for a constant map."""
     centre_a, centre_b = (x.astype(np.float64).mean(axis=(1, 2), keepdims=True) for x in (a, b))
     return cosine(a - centre_a, b - centre_b)
@@ -36,7 +39,7 @@ SIMILARITY = {"rmse": rmse, "cosine": cosine, "pearson": pearson}
 
 
 def similarity_to_mean(
-    maps: Float[ndarray, "m n 4 l"], reference: Float[ndarray, "r n 4 l"], measure: str, *, leave_out: bool
+    maps: Float[ndarray, "m n b l"], reference: Float[ndarray, "r n b l"], measure: str, *, leave_out: bool
 ) -> Float[ndarray, "m n"]:
     """Return how alike each map is to the average of ``reference``, per model and sequence.
 
@@ -57,7 +60,7 @@ def similarity_to_mean(
     return np.stack([np.mean([score(one, other) for other in others], axis=0) for one in maps])
 
 
-def variability(maps: Float[ndarray, "m n 4 l"], *, scale_free: bool) -> Float[ndarray, " n"]:
+def variability(maps: Float[ndarray, "m n b l"], *, scale_free: bool) -> Float[ndarray, " n"]:
     """Return how much the maps of a sequence vary over models: the root of the sum of variances over positions and bases.
 
     The published measure up to the estimator: variance over models with ``correction=1`` (published: 0, with 10 models of

@@ -65,16 +65,20 @@ def attribute(
     quiet: Quiet = False,
 ) -> None:
     """Say which bases a prediction, its uncertainty, or a difference of targets rests on."""
+    import numpy as np
+
     from octodon.artifact.bundle import load
     from octodon.attribution.attribute import attribute
     from octodon.attribution.save import check_suffix, save_attribution
     from octodon.attribution.tracks import intervals_of, write_track
     from octodon.cli.output import counting, say
+    from octodon.distillation.student import Student
 
     check_suffix(out)
     model = load(bundle, backbone=backbone)
     ids, codes = _read(sequences, sequence, id)
     intervals = intervals_of(ids, codes.shape[1]) if track is not None else None
+    shuffles = int(background) if background.isdigit() else _read(Path(background), sequence, id)[1]
     wanted = target if minus is None or target is None else (target, minus)
     with counting("maps", quiet) as count:
         found = attribute(
@@ -85,7 +89,7 @@ def attribute(
             output=output,
             target=wanted,
             member=int(member) if member is not None and member.isdigit() else member,
-            background=int(background) if background.isdigit() else _read(Path(background), sequence, id)[1],
+            background=shuffles,
             seed=seed,
             device=device.value,
             on_rows=count,
@@ -95,7 +99,22 @@ def attribute(
         write_track(found.observed, intervals, track)
         files.append(track)
     if logos:
-        files.append(_draw(found, logos, out.with_suffix(".svg")))
+        files.append(out.with_suffix(".svg"))
+        beneath, label = found.observed_std, "std over\nmembers"
+        if beneath is None and isinstance(model, Student) and output == "activity":
+            # A student has no members; what its own uncertainty rests on stands beneath.
+            doubt = attribute(
+                model,
+                codes[:logos],
+                method=method,
+                output="epistemic_std",
+                target=wanted if isinstance(wanted, str) else target,
+                background=shuffles,
+                seed=seed,
+                device=device.value,
+            )
+            beneath, label = np.abs(doubt.observed), "to epistemic\nstd, size"
+        _draw(found, beneath, label, logos, files[-1])
     if found.fallback:
         say(f"note: {method} did not fit: {found.fallback}")
     say(f"{len(ids):,} maps of {found.output} (units: {found.units}) -> {', '.join(map(str, files))}")
@@ -121,17 +140,16 @@ def _read(path: Path, sequence: str, id: str | None) -> tuple[list[str], ndarray
     return ids, np.concatenate(codes)
 
 
-def _draw(found: Attribution, count: int, out: Path) -> Path:
+def _draw(found: Attribution, beneath: ndarray | None, label: str, count: int, out: Path) -> None:
     from octodon.report.logo import logo_figure
 
     some = slice(0, count)
-    std = found.observed_std
     logo_figure(
         found.codes[some],
         found.observed[some],
-        None if std is None else std[some],
+        None if beneath is None else beneath[some],
         [f"{name}: {found.output}" for name in found.ids[some]],
         out,
         units=found.units,
+        std_label=label,
     )
-    return out

@@ -183,7 +183,8 @@ def study(
     """Compare the maps of members and students with the ensemble's average map.
 
     Per target the ``sequences`` rows of ``test`` with the highest measured activity are explained (activity, ``method``), maps are
-    centred over bases, and measured by ``octodon.attribution.similarity``.
+    centred over bases, and measured by ``octodon.attribution.similarity``; "pearson" is of the contributions of the bases that are
+    there.
 
     Parameters
     ----------
@@ -259,10 +260,15 @@ def compare(
         )
 
     for measure in MEASURES:
+        # Centred maps have mean 0: a correlation over all bases would be their cosine again.
+        members, students = (
+            _observed(some, maps.one_hot) if measure == "pearson" else some
+            for some in (maps.members, maps.students)
+        )
         for reference, leave_out in (("ensemble", False), ("leave-one-out", True)):
             individual, student = (
-                similarity_to_mean(some, maps.members, measure, leave_out=leave_out)
-                for some in (maps.members, maps.students)
+                similarity_to_mean(some, members, measure, leave_out=leave_out)
+                for some in (members, students)
             )
             add(measure, reference, individual, student, HIGHER_IS_BETTER[measure])
     if len(maps.students) > 1:
@@ -276,6 +282,11 @@ def compare(
         add("motif_recall", "truth", individual, student, True)
         rows[-1]["ensemble_mean"] = float(np.nanmean(ensemble))
     return pd.DataFrame(rows), pd.concat(per_sequence, ignore_index=True)
+
+
+def _observed(maps: Float[ndarray, "m n 4 l"], one_hot: Float[ndarray, "n 4 l"]) -> Float[ndarray, "m n 1 l"]:
+    """Return the contributions of the bases that are there."""
+    return (maps * one_hot).sum(axis=2, keepdims=True)
 
 
 def _recalls(maps: StudyMaps, planted: Bool[ndarray, "n l"]) -> list[Float[ndarray, "m n"]]:

@@ -12,8 +12,8 @@ from octodon.report.style import BLUE, COLOURS, GREY, panels, rows_where, save_f
 
 _LABELS = {
     "rmse": "RMSE (units of the map)",
-    "cosine": "cosine",
-    "pearson": "Pearson r",
+    "cosine": "cosine of maps",
+    "pearson": "Pearson r of contributions",
     "variability": "variability (units of the map)",
     "variability_scale_free": "variability of maps of norm 1",
 }

@@ -31,7 +31,7 @@ def logo_figure(
     out: Path,
     *,
     units: str = "activity",
-    std_label: str = "std over members",
+    std_label: str = "std over\nmembers",
 ) -> None:
     """Draw one logo per sequence, its uncertainty as bars beneath.
 
@@ -70,7 +70,7 @@ def logo_figure(
         figure, grid = panels(
             rows_each * len(codes),
             1,
-            size=(width, 1.1),
+            size=(width, 1.3),
             height_ratios=[1.6, 0.7][:rows_each] * len(codes),
         )
         for row, title in enumerate(titles):
@@ -81,7 +81,7 @@ def logo_figure(
             if std is not None:
                 below = grid[rows_each * row + 1][0]
                 below.bar(np.arange(codes.shape[1]), std[row], width=0.9, color=GREY)
-                below.set_ylabel(std_label.replace(" over", "\nover"))
+                below.set_ylabel(std_label)
                 below.set_xlim(axes.get_xlim())
                 below.set_ylim(0, max(float(np.abs(contributions).max()) / 2, float(std.max()) * 1.05) or 1.0)
         grid[-1][0].set_xlabel("position (bp)")
