@@ -12,7 +12,7 @@ from octodon.registry import suggest
 
 Section = TypeVar("Section", bound=BaseModel)
 
-Preset = Literal["default", "paper"]
+Preset = Literal["default", "paper", "paper-lentimpra"]
 """Names of coherent sets of choices; what one changes stands beside the section that it changes."""
 PRESET_NAMES: tuple[str, ...] = get_args(Preset)
 

@@ -320,7 +320,7 @@ def test_a_run_killed_between_bundle_and_history_gathers_its_members_again(
     ("change", "message"),
     [
         ("run.device=gpu", "expected auto, cpu, cuda"),
-        ("ensemble.head=distilled", "there is only activity"),
+        ("ensemble.head=distilled", "members have measurements only"),
         ("distill.head=distiled", "did you mean 'distilled'"),
         ('distill.recipes=[[{name="mutate", rate=0.1}]]', "rate"),
         ('distill.recipes=[[{name="mutat"}]]', "did you mean 'mutate'"),

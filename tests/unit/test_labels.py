@@ -166,3 +166,20 @@ def test_students_take_streams_of_their_own(monkeypatch: pytest.MonkeyPatch) -> 
     kernels = [s.fitted.weights[conv] for s in students] + [m.weights[conv] for m in members]
     assert not any((kernels[i] == kernels[j]).any() for i in range(5) for j in range(i))
     assert not same_weights(students[0].fitted.weights, students[1].fitted.weights)
+
+
+def test_the_noise_label_is_the_root_mean_variance_and_validation_may_be_measured() -> None:
+    # members say 1 and 2: the root of (1 + 4) / 2
+    members = MemberPredictions(
+        ids=np.array(["a"], dtype=object),
+        target_names=("t",),
+        mean=np.array([[[0.0]], [[4.0]]]),
+        aleatoric_std=np.array([[[1.0]], [[2.0]]]),
+    )
+    said, measured = members.combine(), np.array([[9.0]])
+    train = train_labels(said)
+    assert {name: float(values[0, 0]) for name, values in train.items()} == pytest.approx(
+        {"activity": 2, "epistemic_std": 2, "aleatoric_std": 2.5**0.5}
+    )
+    assert float(valid_labels(said, measured)["aleatoric_std"][0, 0]) == pytest.approx(2.5**0.5)
+    assert float(valid_labels(said, measured, np.array([[0.7]]))["aleatoric_std"][0, 0]) == pytest.approx(0.7)

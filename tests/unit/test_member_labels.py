@@ -45,7 +45,7 @@ def test_labels_come_by_the_name_that_the_head_asks_for() -> None:
 def test_the_published_std_is_the_sample_std_of_the_replicates_as_they_are() -> None:
     data = _replicated(offset=0.5).subset("train")
     assert data.replicates is not None
-    label = member_labels(data, ("activity", "replicate_std"), np.ones((2, 3)))["replicate_std"]
+    label = member_labels(data, ("activity", "replicate_std"))["replicate_std"]
     np.testing.assert_allclose(label, data.replicates.std(2, ddof=1), rtol=1e-5)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 from scipy.special import digamma, gammaln, polygamma
 
+from octodon.data.examples import Examples
 from octodon.errors import DataError
 
 _LEAST_SHARE = 1e-5
@@ -51,6 +52,20 @@ def replicate_offsets(replicates: Float[ndarray, "n t r"]) -> Float[ndarray, "t 
         if change < 1e-9:
             break
     return offsets
+
+
+def without_offsets(examples: Examples) -> Examples:
+    """Return the examples with every replicate less its offset (from the training rows, where there are any).
+
+    Targets stay as they are. Examples without replicates come back unchanged.
+    """
+    if examples.replicates is None:
+        return examples
+    fitted = examples.replicates
+    if examples.splits is not None and (examples.splits == "train").any():
+        fitted = fitted[examples.splits == "train"]
+    centred = examples.replicates - replicate_offsets(fitted)
+    return replace(examples, replicates=centred.astype(np.float32))
 
 
 def sample_std(replicates: Float[ndarray, "n t r"]) -> tuple[Float[ndarray, "n t"], Float[ndarray, "n t"]]:

@@ -13,22 +13,24 @@ from octodon.settings import Config
 from octodon.training.augment import check_recipe
 from octodon.training.config import TrainingConfig
 
-DISTILL_PRESETS: dict[str, dict[str, Any]] = {
-    "default": {},
-    "paper": {
-        "head": "distilled_linear",
-        "copies": 0,
-        "training": {
-            "schedule": "plateau",
-            "epochs": 100,
-            "decay_factor": 0.2,
-            "norm_momentum": "backbone",
-            "dropout": "backbone",
-            "patience_steps": 0,
-        },
+_PUBLISHED: dict[str, Any] = {
+    "copies": 0,
+    "training": {
+        "schedule": "plateau",
+        "epochs": 100,
+        "decay_factor": 0.2,
+        "norm_momentum": "backbone",
+        "dropout": "backbone",
+        "patience_steps": 0,
     },
 }
-"""What a preset changes in ``DistillConfig``. ``paper``: a linear std, no copies, the members' schedule."""
+
+DISTILL_PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "paper": {"head": "distilled_linear"} | _PUBLISHED,
+    "paper-lentimpra": {"head": "distilled_linear_aleatoric"} | _PUBLISHED,
+}
+"""What a preset changes in ``DistillConfig``. ``paper``: linear stds, no copies, the members' schedule."""
 
 
 class StudentTraining(TrainingConfig):
@@ -47,7 +49,11 @@ class DistillConfig(Config):
     """How students are made."""
 
     students: int = Field(default=1, ge=1, description="students; more than one gives error bars")
-    head: str = Field(default="distilled", description="see octodon list heads")
+    head: str = Field(
+        default="auto",
+        description="what students learn (octodon list heads); auto: activity and epistemic std, and the aleatoric std "
+        "where the members give it",
+    )
     copies: int = Field(
         default=8, ge=0, description="altered copies of each training sequence that the members label"
     )

@@ -20,6 +20,7 @@ from octodon.distillation.dynamic import batches_of
 from octodon.distillation.labels import (
     pick_recipes,
     require_ensemble,
+    resolve_student_head,
     train_labels,
     valid_labels,
     write_labelled,
@@ -35,6 +36,7 @@ from octodon.ensemble.network import NetworkJob
 from octodon.ensemble.train import train_networks
 from octodon.ensemble.workers import cpu_count, threads
 from octodon.errors import ConfigError
+from octodon.models.heads import heads
 from octodon.models.model import ModelConfig
 from octodon.records import MemberPredictions
 from octodon.settings import checked, merge, preset_of
@@ -59,7 +61,7 @@ def distil_students(
     DataError
         One teacher, or a table of teachers that lacks a row or is asked to label altered copies.
     ConfigError
-        An unknown head, alteration or option.
+        An unknown alteration or option, or a head that is unknown or learns what the teachers do not give.
     RunError
         No room for the labelled copies, or a network that diverges from every seed.
     """
@@ -69,12 +71,13 @@ def distil_students(
         with atomic_folder(arrays.folder) as partial:
             _write_labels(teachers, examples, config, partial, seed=seed, execution=execution)
     fingerprint = arrays.fingerprint()
+    head = resolve_student_head(config.head, "aleatoric_std" in arrays.group("train.label"))
     batches = batches_of(config, teachers, folder)
     jobs = [
         NetworkJob(
             role="student",
             index=index,
-            model=replace(model, head=config.head),
+            model=replace(model, head=head),
             training=config.training,
             seed=seed,
             arrays=arrays,
@@ -108,7 +111,9 @@ def _write_labels(
         name: member_predictions(teachers, rows, execution) for name, rows in (("t", train), ("v", valid))
     }
     require_ensemble(said["t"])
-    labels = valid_labels(said["v"].combine(), valid.targets)
+    head = resolve_student_head(config.head, said["t"].aleatoric_std is not None)
+    measured_std = valid.replicate_std if heads[head].validates_on_measured_noise else None
+    labels = valid_labels(said["v"].combine(), valid.targets, measured_std)
     SharedArrays.write(
         folder,
         {"valid.codes": valid.codes} | {f"valid.label.{name}": values for name, values in labels.items()},
@@ -182,12 +187,14 @@ def distill(
         Modules map one-hot ``(n, 4, l)`` (A C G T) to ``(n, t)``. Member predictions are joined to the data by id.
     data : Examples
         With the splits "train" and "valid"; its training sequences (and altered copies) are what the student learns on.
-    preset : {"default", "paper"}
+    preset : {"default", "paper", "paper-lentimpra"}
         What is not given below: the package's own choices, or the published ones. The same as ``preset`` in a TOML file.
     copies : int, optional
         Altered copies per training sequence labelled by the teachers; default 8 (paper: 0), or 0 where teachers are a table.
     backbone : str or type, optional
         Default: that of the ensemble; "deepstarr" for other teachers.
+    head : str, optional
+        What students learn; default "auto": activity and epistemic std, and the aleatoric std where the teachers give it.
     labels : {"in_sample", "augmented", "out_of_fold"}
         The training sequences themselves: labelled by all members; left out, in favour of altered copies; or labelled by
         members that left them out (``octodon.train(..., folds=5)``).

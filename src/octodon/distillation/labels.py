@@ -16,25 +16,61 @@ from octodon.distillation.copies import DEFAULT_RECIPES, altered_copy, copy_seed
 from octodon.distillation.teachers import Teachers
 from octodon.ensemble.execution import Execution
 from octodon.ensemble.workers import threads
-from octodon.errors import DataError, RunError
+from octodon.errors import ConfigError, DataError, RunError
+from octodon.models.heads import heads
 from octodon.records import MemberPredictions, Prediction
 from octodon.training.augment import Recipe
 
-LABELS = ("activity", "epistemic_std")
-"""What students can learn, by name."""
-
 
 def train_labels(ensemble: Prediction) -> dict[str, ndarray]:
-    """Return the student's labels on training sequences: ensemble mean and population std (Table 1.3 of the method)."""
-    return {
-        "activity": ensemble.mean.astype(np.float32),
-        "epistemic_std": _epistemic(ensemble).astype(np.float32),
-    }
+    """Return the student's labels on training sequences (Table 1.3 of the method).
+
+    Ensemble mean and population std; ``aleatoric_std``, the root of the members' mean noise variance, where they give it.
+    """
+    labels = {"activity": ensemble.mean, "epistemic_std": _epistemic(ensemble)}
+    if ensemble.aleatoric_std is not None:
+        labels["aleatoric_std"] = ensemble.aleatoric_std
+    return {name: values.astype(np.float32) for name, values in labels.items()}
 
 
-def valid_labels(ensemble: Prediction, measured: ndarray) -> dict[str, ndarray]:
-    """Return the labels on validation sequences: MEASURED activity (NaN = missing) and the ensemble's std."""
-    return {"activity": measured.astype(np.float32), "epistemic_std": _epistemic(ensemble).astype(np.float32)}
+def valid_labels(
+    ensemble: Prediction, measured: ndarray, replicate_std: ndarray | None = None
+) -> dict[str, ndarray]:
+    """Return the labels on validation sequences: MEASURED activity (NaN = missing) and the ensemble's epistemic std.
+
+    ``aleatoric_std``, where the members give one, is the measured sample std over the replicates if that is given, else
+    the ensemble's; see ``Head.validates_on_measured_noise``.
+    """
+    labels = {"activity": measured, "epistemic_std": _epistemic(ensemble)}
+    if ensemble.aleatoric_std is not None:
+        labels["aleatoric_std"] = ensemble.aleatoric_std if replicate_std is None else replicate_std
+    return {name: values.astype(np.float32) for name, values in labels.items()}
+
+
+def resolve_student_head(head: str, aleatoric: bool) -> str:
+    """Return ``head``, or for "auto" the best that learns what the teachers give.
+
+    Parameters
+    ----------
+    head : str
+    aleatoric : bool
+        Whether the teachers give the noise of a measurement.
+
+    Raises
+    ------
+    ConfigError
+        An unknown head, or one that learns what the teachers do not give.
+    """
+    if head == "auto":
+        return "distilled_aleatoric" if aleatoric else "distilled"
+    known = {"activity", "epistemic_std"} | ({"aleatoric_std"} if aleatoric else set())
+    needs = heads[head].needs
+    if not set(needs) <= known:
+        raise ConfigError(
+            f"distill.head: {head!r} learns {', '.join(needs)}; the teachers give {', '.join(sorted(known))}: choose auto, "
+            f"or members that learn it (ensemble.head)"
+        )
+    return head
 
 
 def write_labelled(

@@ -9,7 +9,7 @@ from numpy import ndarray
 
 from octodon.data.agreement import require_replicates
 from octodon.data.examples import Examples
-from octodon.data.noise import replicate_offsets, sample_std, shrink_stds
+from octodon.data.noise import sample_std, shrink_stds, without_offsets
 from octodon.errors import ConfigError, DataError
 from octodon.models.heads import heads
 
@@ -52,37 +52,32 @@ def check_member_head(head: str, examples: Examples) -> None:
         require_replicates(examples.subset("train"))
 
 
-def member_labels(examples: Examples, needs: Sequence[str], offsets: ndarray | None) -> dict[str, ndarray]:
+def member_labels(examples: Examples, needs: Sequence[str]) -> dict[str, ndarray]:
     """Return the labels called ``needs``, float32, NaN = missing.
 
     - ``activity`` (n, t): as measured.
-    - ``replicate_std`` (n, t): sample std over the replicates (``correction=1``) as they are: the published label.
-    - ``replicates`` (n, t, r): each replicate column less its offset (``octodon.data.noise.replicate_offsets``).
-    - ``shrunken_std`` (n, t): sample std of those, moderated towards its trend with activity.
+    - ``replicates`` (n, t, r): the single measurements, as they are in ``examples``.
+    - ``replicate_std`` (n, t): their sample std (``correction=1``).
+    - ``shrunken_std`` (n, t): that std moderated towards its trend with activity (``octodon.data.noise.shrink_stds``).
     - ``replicate_se`` (n, t, r): standard errors where the reader gives them, else 0.
-
-    Parameters
-    ----------
-    examples : Examples
-        One split.
-    needs : sequence of str
-    offsets : (t, r) array or None
-        Of the replicates, from the TRAINING rows, for every split alike; None where no label needs replicates.
     """
     labels = {"activity": examples.targets}
-    if offsets is not None and examples.replicates is not None:
-        centred = examples.replicates - offsets
-        labels["replicates"] = centred
-        labels["replicate_std"] = sample_std(examples.replicates)[0]
+    if examples.replicates is not None:
         error = examples.replicate_se
-        labels["replicate_se"] = np.zeros_like(centred) if error is None else np.nan_to_num(error)
+        labels["replicates"] = examples.replicates
+        labels["replicate_se"] = np.zeros_like(examples.replicates) if error is None else np.nan_to_num(error)
+        std, degrees = sample_std(examples.replicates)
+        labels["replicate_std"] = std
         if "shrunken_std" in needs:
-            labels["shrunken_std"] = shrink_stds(*sample_std(centred), examples.targets)
+            labels["shrunken_std"] = shrink_stds(std, degrees, examples.targets)
     return {name: labels[name].astype(np.float32) for name in needs}
 
 
 def labelled_splits(examples: Examples, head: str) -> dict[str, ndarray]:
     """Return ``train.codes``, ``valid.codes`` and the labels of a member's head, ``train.label.NAME`` ...
+
+    A replicate that lies higher throughout (a deeper library) is no noise of any one sequence: its offset, from the
+    training rows, is taken off first. ``replicate_std`` alone, the published label, is of the replicates as they are.
 
     Raises
     ------
@@ -90,15 +85,13 @@ def labelled_splits(examples: Examples, head: str) -> dict[str, ndarray]:
         As ``check_member_head``.
     """
     check_member_head(head, examples)
-    train, valid = examples.subset("train"), examples.subset("valid")
     needs = heads[head].needs
-    offsets = None
-    if set(needs) & set(_OF_REPLICATES):
-        assert train.replicates is not None
-        offsets = replicate_offsets(train.replicates)
+    if "replicate_std" not in needs:
+        examples = without_offsets(examples)
     arrays: dict[str, ndarray] = {}
-    for split, rows in (("train", train), ("valid", valid)):
+    for split in ("train", "valid"):
+        rows = examples.subset(split)
         arrays[f"{split}.codes"] = rows.codes
-        for name, values in member_labels(rows, needs, offsets).items():
+        for name, values in member_labels(rows, needs).items():
             arrays[f"{split}.label.{name}"] = values
     return arrays

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from octodon.ensemble.config import ENSEMBLE_PRESETS, EnsembleConfig
 from octodon.ensemble.ensemble import Ensemble
 from octodon.ensemble.execution import Execution, executing
 from octodon.ensemble.folds import Folds
-from octodon.ensemble.member_labels import labelled_splits
+from octodon.ensemble.member_labels import labelled_splits, resolve_head
 from octodon.ensemble.network import FittedNetwork, NetworkJob, fit_network, read_fitted
 from octodon.ensemble.progress import TrainingProgress
 from octodon.ensemble.stacked.fit import fit_stack, is_stacked, stacks
@@ -66,6 +67,8 @@ def train_ensemble(
 ) -> Ensemble:
     """Return the fitted ensemble; members are written to ``folder`` one by one as they finish.
 
+    The head is that of ``config``, whatever ``model`` says.
+
     Raises
     ------
     DataError
@@ -75,7 +78,9 @@ def train_ensemble(
     """
     if len(examples.subset("train")) < 2:
         raise DataError("train: one training row; batch normalisation needs at least two")
-    data = labelled_splits(examples, config.head)
+    head = resolve_head(config.head, examples)
+    model = replace(model, head=head)
+    data = labelled_splits(examples, head)
     folds = None
     if config.folds > 1:
         train_rows = examples.subset("train")
@@ -137,10 +142,12 @@ def train(
         Networks to train.
     seed : int
         Member k is a pure function of (seed, k, settings, data).
-    preset : {"default", "paper"}
+    preset : {"default", "paper", "paper-lentimpra"}
         What is not given below: the package's own choices, or the published ones. The same as ``preset`` in a TOML file.
     options : mapping, optional
         Keyword arguments of the backbone.
+    head : str, optional
+        What members learn; default "auto": activity, and the noise of one measurement where every target has replicates.
     training : TrainingConfig or mapping, optional
         ``{"epochs": 50}`` changes one setting.
     folds : int
@@ -175,7 +182,6 @@ def train(
         backbone=backbone,
         length=data.length,
         n_targets=len(data.target_names),
-        head=config.head,
         options=dict(options or {}),
     )
     with (

@@ -20,7 +20,9 @@ from octodon.settings import PRESET_NAMES, Config, Preset, checked, merge, prese
 PRESETS: dict[str, dict[str, Any]] = {
     name: {"ensemble": ENSEMBLE_PRESETS[name], "distill": DISTILL_PRESETS[name]} for name in PRESET_NAMES
 }
-"""What a preset changes in the class defaults, section by section. ``paper``: the published choices."""
+PRESETS["paper-lentimpra"]["activity_ensemble"] = "mean"
+"""What a preset changes in the class defaults, section by section. ``paper``: the published choices for DeepSTARR (no noise);
+``paper-lentimpra``: the published three stages, an activity ensemble, one of activity and noise, and its student."""
 
 
 class ModelSection(Config):
@@ -61,6 +63,11 @@ class ExperimentConfig(Config):
         default={}, description="how to split; default: the split column, else fractions"
     )
     model: ModelSection = ModelSection()
+    activity_ensemble: str | None = Field(
+        default=None,
+        description="head of a further ensemble that learns the activity alone (mean or standardised_mean), with the members "
+        "and training of [ensemble], on the same split: stage 1 of the lentiMPRA protocol, kept in ensemble_activity/",
+    )
     ensemble: EnsembleConfig = EnsembleConfig()
     distill: DistillConfig = DistillConfig()
     calibrate: CalibrateSection = CalibrateSection()

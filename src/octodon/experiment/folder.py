@@ -83,6 +83,8 @@ class RunFolder:
         path = self.path / "data.json"
         if path.is_file():
             self.refuse_changed({"sha256": data["sha256"], "teachers": data["teachers"]})
+        if self.is_begun:
+            _refuse_other_content(self.path, config_toml)  # again, now that its heads are named
         # first the configuration: by it the folder is known as a run, should the next line be the last
         write_text(self.path / "config.toml", config_toml)
         write_json(path, data)
@@ -124,7 +126,8 @@ def refuse_restart(out: Path) -> None:
 def _refuse_other_content(out: Path, config_toml: str) -> None:
     existing = out / "config.toml"
     if existing.is_file():
-        if _without_run_section(existing.read_text(encoding="utf-8")) != _without_run_section(config_toml):
+        before = _without_run_section(existing.read_text(encoding="utf-8"))
+        if before != _with_heads_of(before, _without_run_section(config_toml)):
             raise RunError(
                 f"--out {out}: holds a run with another configuration (see {existing}); choose another folder, nothing "
                 f"is written over"
@@ -140,3 +143,13 @@ def _refuse_other_content(out: Path, config_toml: str) -> None:
 def _without_run_section(config_toml: str) -> dict[str, Any]:
     # where it is computed may change between two calls: fewer processes after running out of memory
     return {name: value for name, value in tomllib.loads(config_toml).items() if name != "run"}
+
+
+def _with_heads_of(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """Return ``now`` with heads that are "auto", which only the data will name, as they were named before."""
+    named = {
+        section: now[section] | {"head": before[section]["head"]}
+        for section in ("ensemble", "distill")
+        if now.get(section, {}).get("head") == "auto" and "head" in before.get(section, {})
+    }
+    return now | named

@@ -85,6 +85,7 @@ def describe(examples: Examples) -> dict[str, Any]:
         "sha256": {
             "codes": _hash(examples.codes),
             "targets": _hash(examples.targets),
+            "replicates": None if examples.replicates is None else _hash(examples.replicates),
             "ids": hashlib.sha256("\n".join(map(str, examples.ids)).encode()).hexdigest(),
         },
         "audit": audit(examples).to_dict(),

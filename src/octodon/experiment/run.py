@@ -19,6 +19,7 @@ from octodon.ensemble.workers import pick_device
 from octodon.errors import RunError
 from octodon.experiment.config import ExperimentConfig, dump
 from octodon.experiment.folder import claim
+from octodon.experiment.heads import with_heads
 from octodon.experiment.prepare import describe, prepare
 from octodon.experiment.stages import Say, Stages
 from octodon.experiment.uncertainty import check_calibration
@@ -121,6 +122,7 @@ def _run(
             folder.resume()
             say(f"{folder.path} holds an unfinished run of this experiment; it goes on")
         examples = prepare(config) if examples is None else examples
+        config = with_heads(config, examples, teachers)
         validate(config, examples, teachers)
         uncalibrated = check_calibration(config.calibrate, examples)
         report: dict[str, Any] = describe(examples) | {"teachers": identity}
@@ -135,6 +137,8 @@ def _run(
         ) as execution:
             provenance = {"config": config.model_dump(mode="json"), "data": report["sha256"]}
             stages = Stages(config, examples, folder, execution, provenance, say)
+            if config.activity_ensemble is not None and teachers is None:
+                stages.ensemble("ensemble_activity")
             trained = teachers if teachers is not None else stages.ensemble()
             metrics = stages.evaluate(trained, stages.students(trained))
         seconds = time.perf_counter() - start

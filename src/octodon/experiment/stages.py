@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from octodon.artifact.seen import save_seen
 from octodon.atomic import atomic_file
 from octodon.data.calibration_rows import CALIBRATION
 from octodon.data.examples import Examples
+from octodon.data.noise import without_offsets
 from octodon.distillation.cached import CachedTeachers
 from octodon.distillation.distill import as_teachers, distil_students, member_predictions
 from octodon.distillation.student import Student
@@ -47,6 +48,7 @@ from octodon.records import MemberPredictions, Prediction
 from octodon.report.history import history_figure
 from octodon.report.scatter import scatter_figure
 from octodon.report.style import rows_where
+from octodon.seeds import derive_seed
 
 Say = Callable[[str], None]
 
@@ -73,33 +75,41 @@ class Stages:
             options=self.config.model.options,
         )
 
-    def ensemble(self) -> Ensemble:
-        """Train the ensemble, or take the one that this run trained before it was interrupted."""
-        path = self.folder.path / "ensemble"
+    def ensemble(self, name: Literal["ensemble", "ensemble_activity"] = "ensemble") -> Ensemble:
+        """Train an ensemble into the folder ``name``, or take the one that this run trained before it was interrupted.
+
+        ``ensemble_activity`` learns the activity alone, from the same rows: stage 1 of the lentiMPRA protocol. Its members
+        are other random draws than those of ``ensemble``.
+        """
+        path = self.folder.path / name
+        settings, seed = self.config.ensemble, self.config.seed
+        if name == "ensemble_activity":
+            settings = settings.model_copy(update={"head": self.config.activity_ensemble})
+            seed = derive_seed(seed, name)
         # the history is written last: without it the finished members are gathered again, in no time
         if (path / "history.parquet").is_file():
-            self.say(f"ensemble: kept from {path}")
+            self.say(f"{name}: kept from {path}")
             loaded = load(path, backbone=self.config.model.backbone)
             if not isinstance(loaded, Ensemble):
                 raise RunError(
                     f"{path}: holds a {type(loaded).__name__}, expected an ensemble; use a new folder"
                 )
             return loaded
-        self.say(f"ensemble: training {self.config.ensemble.members} members")
-        self._say_found("ensemble", "member")
+        self.say(f"{name}: training {settings.members} members ({settings.head})")
+        self._say_found(name, "member")
         start = time.perf_counter()
         trained = train_ensemble(
             self.examples,
             self.model,
-            self.config.ensemble,
-            seed=self.config.seed,
-            folder=self.folder.work / "ensemble",
+            settings,
+            seed=seed,
+            folder=self.folder.work / name,
             execution=self.execution,
         )
         save(trained, path, self.provenance)
         _write_parquet(history_frame("member", trained.members), path / "history.parquet")
-        self._say_strategy("ensemble", self.folder.work / "ensemble")
-        self._report("ensemble", start, trained.members)
+        self._say_strategy(name, self.folder.work / name)
+        self._report(name, start, trained.members)
         return trained
 
     def students(self, teachers: Ensemble | MemberPredictions) -> list[Student]:
@@ -217,8 +227,26 @@ class Stages:
         if split == "test":
             uncertainty_figures(found, self.folder.figures, self.examples.units, position)
             write_table(found.curves, self.folder.results / "intervals_test.tsv")
-        table = evaluate_split(split=split, members=members, students=said, measured=rows.targets)
-        return pd.concat([table, found.metrics], ignore_index=True), found
+        noise = without_offsets(self.examples).subset(split)
+        table = evaluate_split(
+            split=split,
+            members=members,
+            students=said,
+            measured=rows.targets,
+            replicate_std=noise.replicate_std,
+            n_replicates=noise.n_replicates,
+        )
+        tables = [table, found.metrics, *self._evaluate_activity_ensemble(rows, split)]
+        return pd.concat(tables, ignore_index=True), found
+
+    def _evaluate_activity_ensemble(self, rows: Examples, split: str) -> list[pd.DataFrame]:
+        """Score stage 1 of the lentiMPRA protocol, if there is one, as ``activity_individual`` and ``activity_ensemble``."""
+        if not (self.folder.path / "ensemble_activity").is_dir():
+            return []
+        ensemble = self.ensemble("ensemble_activity")
+        members = ensemble.predict_members(rows.codes, [str(name) for name in rows.ids], self.execution)
+        table = evaluate_split(split=split, members=members, students=[], measured=rows.targets)
+        return [table.assign(model="activity_" + table["model"])]
 
     def _asked_once(self, teachers: Ensemble | MemberPredictions) -> Teachers | MemberPredictions:
         source = as_teachers(teachers, self.examples.target_names)

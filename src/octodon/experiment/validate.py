@@ -8,11 +8,10 @@ from octodon.data.examples import Examples
 from octodon.distillation.cached import fingerprint
 from octodon.distillation.copies import altered_copy
 from octodon.distillation.distill import member_predictions
-from octodon.distillation.labels import LABELS, pick_recipes, require_ensemble
+from octodon.distillation.labels import pick_recipes, require_ensemble
 from octodon.ensemble.ensemble import Ensemble
 from octodon.errors import ConfigError, DataError
 from octodon.experiment.config import ExperimentConfig
-from octodon.models.heads import heads
 from octodon.models.model import ModelConfig, build_model
 from octodon.records import MemberPredictions
 
@@ -20,12 +19,12 @@ from octodon.records import MemberPredictions
 def validate(
     config: ExperimentConfig, examples: Examples, teachers: Ensemble | MemberPredictions | None
 ) -> None:
-    """Refuse a configuration that cannot end well with these data.
+    """Refuse a configuration, its heads named (``with_heads``), that cannot end well with these data.
 
     Raises
     ------
     ConfigError
-        Unknown backbone, option, head or alteration; a head whose labels do not exist; one member.
+        Unknown backbone, option or alteration; one member.
     DataError
         Fewer than two training rows, or a table of teachers that lacks a row.
     """
@@ -33,15 +32,7 @@ def validate(
         raise ConfigError(
             f"ensemble.members: {config.ensemble.members}; a student needs at least two members: one gives no epistemic std"
         )
-    for where, head, known in (
-        ("ensemble.head", config.ensemble.head, {"activity"}),
-        ("distill.head", config.distill.head, set(LABELS)),
-    ):
-        needs = set(heads[head].needs)
-        if not needs <= known:
-            raise ConfigError(
-                f"{where}: {head!r} learns {', '.join(sorted(needs))}; there is only {', '.join(sorted(known))}"
-            )
+    for head in (config.ensemble.head, config.distill.head):
         build_model(
             ModelConfig(
                 backbone=config.model.backbone,

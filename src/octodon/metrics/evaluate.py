@@ -14,6 +14,7 @@ from numpy import ndarray
 from octodon.errors import DataError
 from octodon.metrics import metrics
 from octodon.metrics.agreement import mean_over_pairs, pairwise_pearson
+from octodon.metrics.aleatoric import noise_nll, noise_ratio, std_ceiling
 from octodon.metrics.tables import ALL_MEMBERS, COLUMNS, predictions_frame, read_metrics, write_metrics
 from octodon.records import MemberPredictions, Prediction
 
@@ -54,6 +55,7 @@ def evaluate_split(
     students: Sequence[Prediction],
     measured: Float[ndarray, "n t"],
     replicate_std: Float[ndarray, "n t"] | None = None,
+    n_replicates: ndarray | None = None,
     metric_names: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Return the tidy results of one split: model, index, split, target, quantity, metric, value.
@@ -65,7 +67,9 @@ def evaluate_split(
     - epistemic std of each student against the ENSEMBLE's epistemic std, what it was taught; never
       against the error. ``n_clipped`` counts its stds of exactly zero: a linear head went below and was
       cut there.
-    - aleatoric std of each that gives one against ``replicate_std``.
+    - aleatoric std of each that gives one against ``replicate_std``; where ``n_replicates`` is given, too,
+      ``noise_nll``, ``noise_ratio``, and beside them ``pearson_ceiling``, the Pearson correlation that no
+      predictor can exceed by more than chance (see `octodon.metrics.aleatoric`). ``n_clipped`` as above.
 
     Parameters
     ----------
@@ -79,6 +83,8 @@ def evaluate_split(
         Activity in the units of the targets; NaN = missing, left out target by target.
     replicate_std : (n, t) array or None
         Sample standard deviation over replicates (``correction=1``); NaN = fewer than two.
+    n_replicates : (n, t) array of int or None
+        Replicates behind each of them.
     metric_names : sequence of str or None
         Names in the registry of metrics; None = all of them.
 
@@ -105,6 +111,7 @@ def evaluate_split(
         _score_epistemic(table, predictions[members.n_members][2], students)
     for model, index, prediction in predictions:
         table.score(model, index, "aleatoric", prediction.aleatoric_std, replicate_std)
+        _score_noise(table, (model, index), prediction.aleatoric_std, replicate_std, n_replicates)
     return pd.DataFrame(table.rows, columns=list(COLUMNS))
 
 
@@ -115,6 +122,22 @@ def _score_epistemic(table: _Rows, ensemble: Prediction, students: Sequence[Pred
         table.score("student", index, "epistemic", student.epistemic_std, ensemble.epistemic_std)
         clipped = (student.epistemic_std == 0).sum(axis=0).astype(np.float64)
         table.add("student", index, "epistemic", "n_clipped", clipped)
+
+
+def _score_noise(
+    table: _Rows,
+    model: tuple[str, int],
+    std: ndarray | None,
+    replicate_std: ndarray | None,
+    n_replicates: ndarray | None,
+) -> None:
+    """Add what only replicates can tell of a predicted noise: likelihood, scale, and how well anyone could do."""
+    if std is None or replicate_std is None or n_replicates is None:
+        return
+    table.add(*model, "aleatoric", "noise_nll", noise_nll(std, replicate_std, n_replicates))
+    table.add(*model, "aleatoric", "noise_ratio", noise_ratio(std, replicate_std, n_replicates))
+    table.add(*model, "aleatoric", "pearson_ceiling", std_ceiling(replicate_std, n_replicates))
+    table.add(*model, "aleatoric", "n_clipped", (std == 0).sum(axis=0).astype(np.float64))
 
 
 def _check(

@@ -21,6 +21,10 @@ _FIRST = (
     ("epistemic", "pearson"),
     ("epistemic", "spearman"),
     ("epistemic", "mse"),
+    ("aleatoric", "pearson"),
+    ("aleatoric", "pearson_ceiling"),
+    ("aleatoric", "noise_nll"),
+    ("aleatoric", "noise_ratio"),
     ("calibrated", "nll"),
     ("calibrated", "coverage_0.9"),
     ("calibrated", "width_0.9"),
@@ -30,8 +34,8 @@ _SHOWN_OF_SPREAD = {("calibrated", "nll"), ("calibrated", "coverage_0.9"), ("cal
 _SPREAD = re.compile(
     r"(coverage|width|interval_score)_[0-9.]+|std_ratio|binned_std_error|" + "|".join(uncertainty_metrics)
 )
-_SHORT = {"pairwise_pearson": "pairwise r"}
-_CORRELATIONS = ("pearson", "spearman", "pairwise_pearson")
+_SHORT = {"pairwise_pearson": "pairwise r", "pearson_ceiling": "pearson, ceiling"}
+_CORRELATIONS = ("pearson", "spearman", "pairwise_pearson", "pearson_ceiling")
 
 
 def summarise(frame: pd.DataFrame, splits: Sequence[str] | None = ("test",)) -> pd.DataFrame:
@@ -133,7 +137,8 @@ def plain_table(cells: list[list[str]]) -> str:
 
 def _mean_and_sd(model: str, values: np.ndarray) -> dict[str, float]:
     mean = float(values.mean()) if len(values) else math.nan
-    sd = float(np.std(values, correction=1)) if len(values) > 1 else math.nan
+    with np.errstate(invalid="ignore"):  # one infinite value (a likelihood) makes the sd undefined
+        sd = float(np.std(values, correction=1)) if len(values) > 1 else math.nan
     return {f"{model}_mean": mean, f"{model}_sd": sd, f"{model}_n": len(values)}
 
 

@@ -42,12 +42,17 @@ class Head(nn.Module, ABC):
         Those of ``needs`` that have no term of their own in the loss (the known errors of other labels).
     gives : tuple of str
         Standard deviations that ``read`` returns.
+    validates_on_measured_noise : bool
+        Whether a student's validation labels of the noise are the stds of the replicates (as published) or, as for the
+        epistemic std, what the ensemble says of those sequences. Stds of a few replicates scatter many times more than
+        what is to be learnt; in units of the latter they would decide alone which epoch is the best.
     """
 
     n_raw: ClassVar[int]
     needs: ClassVar[tuple[str, ...]]
     auxiliary: ClassVar[tuple[str, ...]] = ()
     gives: ClassVar[tuple[str, ...]] = ()
+    validates_on_measured_noise: ClassVar[bool] = False
 
     def __init__(self, n_features: int, n_targets: int) -> None:
         super().__init__()

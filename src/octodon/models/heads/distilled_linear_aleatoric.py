@@ -20,6 +20,7 @@ class DistilledLinearAleatoricHead(Head):
     n_raw = 3
     needs = ("activity", "aleatoric_std", "epistemic_std")
     gives = ("aleatoric_std", "epistemic_std")
+    validates_on_measured_noise = True
 
     def loss(self, raw: Float[Tensor, "n r t"], labels: Labels) -> Float[Tensor, "n t"]:
         """Return the mean of the three squared errors, in the units of the labels."""
