@@ -50,7 +50,9 @@ def _sent(codes: UInt8[ndarray, "n l"], size: int, device: torch.device) -> Iter
     beside, here = torch.cuda.Stream(device), torch.cuda.current_stream(device)
 
     def send(start: int) -> tuple[Tensor, torch.cuda.Event]:
-        pinned = torch.from_numpy(np.array(codes[start : start + size])).pin_memory()
+        piece = codes[start : start + size]
+        pinned = torch.empty(piece.shape, dtype=torch.uint8, pin_memory=True)
+        np.copyto(pinned.numpy(), piece)
         with torch.cuda.stream(beside):
             batch = pinned.to(device, non_blocking=True)
             # Its memory must not be given away before those who read it on the other stream are done.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import logging
+import gc
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from octodon.ensemble.stacked.state import StackState
 from octodon.ensemble.stacked.step import MemberEpoch, Stepper
@@ -19,12 +20,10 @@ from octodon.training.config import TrainingConfig
 from octodon.training.loop import LabelledCodes
 from octodon.training.schedule import Schedule
 
-logger = logging.getLogger(__name__)
-
 REFERENCE = "loop"
 """What every other strategy must agree with."""
-_COMPILING_PAYS_STEPS = 20_000
-"""A compiler takes half a minute; at 1 ms a step it must save a few per cent of this many steps."""
+_COMPILING_PAYS_SECONDS = 120
+"""A compiler takes half a minute a strategy; where the fastest of the others needs less than this in all, it cannot pay."""
 _TIMED_STEPS = {"cpu": 2, "cuda": 20}
 _TOLERANCE = {"float32": 1e-3, "tf32": 2e-2, "bfloat16": 5e-2}
 """Largest difference of a member's loss in the first step, relative or absolute."""
@@ -117,24 +116,16 @@ def choose(plan: StackPlan, state: StackState, names: Sequence[str] | None = Non
         When no candidate works.
     """
     start = time.perf_counter()
-    names = candidates(plan, state) if names is None else list(names)
-    milliseconds: dict[str, float] = {}
-    refused: dict[str, str] = {}
-    eager: dict[str, str | None] = {}
-    expected: torch.Tensor | None = None
-    for name in [REFERENCE, *(name for name in names if name != REFERENCE)]:
-        try:
-            took, losses, because = _timed(plan, name, state)
-        except (Unsuitable, RuntimeError, NotImplementedError, ValueError) as error:
-            refused[name] = (str(error).splitlines() or [type(error).__name__])[0]
-            continue
-        if expected is None:
-            expected = losses
-        if not _agree(losses, expected, _TOLERANCE[plan.precision]):
-            refused[name] = f"its losses differ from those of {REFERENCE}"
-            continue
-        if name in names:
-            milliseconds[name], eager[name] = took, because
+    search = _Search(plan, state, {}, {}, {})
+    search.time([REFERENCE])
+    if names is not None:
+        search.time(names)
+    else:
+        here = [name for name in strategies if state.flat.is_cuda or not strategies[name].only_cuda]
+        search.time([name for name in here if not strategies[name].compiles])
+        search.time_compiled([name for name in here if strategies[name].compiles])
+    milliseconds = {k: v for k, v in search.milliseconds.items() if names is None or k in names}
+    refused = search.refused
     if not milliseconds:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in refused.items())
         raise ConfigError(f"run.strategy: none can train this backbone here ({reasons}); choose separate")
@@ -144,24 +135,58 @@ def choose(plan: StackPlan, state: StackState, names: Sequence[str] | None = Non
         members=len(state),
         milliseconds={name: round(value, 4) for name, value in milliseconds.items()},
         refused=refused,
-        eager_because=eager[best],
+        eager_because=search.eager[best],
         seconds=round(time.perf_counter() - start, 2),
     )
 
 
-def candidates(plan: StackPlan, state: StackState) -> list[str]:
-    """Return the strategies worth timing here: without a GPU none that needs one, for a short training none that compiles."""
-    on_gpu = state.flat.is_cuda
-    steps = plan.training.epochs * len(plan.train) / plan.training.batch_size
-    return [
-        name
-        for name in strategies
-        if (on_gpu or not (strategies[name].only_cuda or strategies[name].compiles))
-        and (steps >= _COMPILING_PAYS_STEPS or not strategies[name].compiles)
-    ]
+@dataclass(eq=False)
+class _Search:
+    """What is known of the candidates so far."""
+
+    plan: StackPlan
+    state: StackState
+    milliseconds: dict[str, float]
+    refused: dict[str, str]
+    eager: dict[str, str | None]
+    expected: Tensor | None = None
+
+    def time(self, names: Sequence[str]) -> None:
+        """Time strategies that were not timed yet."""
+        for name in names:
+            if name in self.milliseconds or name in self.refused:
+                continue
+            try:
+                took, losses, because = _timed(self.plan, name, self.state)
+            except torch.OutOfMemoryError:
+                if name == REFERENCE:
+                    raise  # nothing needs less
+                self.refused[name] = "no room on the GPU"
+                continue
+            except (Unsuitable, RuntimeError, NotImplementedError, ValueError) as error:
+                self.refused[name] = (str(error).splitlines() or [type(error).__name__])[0]
+                continue
+            finally:
+                _tidy(self.state.flat.device)
+            self.expected = losses if self.expected is None else self.expected
+            if _agree(losses, self.expected, _TOLERANCE[self.plan.precision]):
+                self.milliseconds[name], self.eager[name] = took, because
+            else:
+                self.refused[name] = f"its losses differ from those of {REFERENCE}"
+
+    def time_compiled(self, names: Sequence[str]) -> None:
+        """Time strategies that compile, if the training is long enough and on a GPU."""
+        if not (self.state.flat.is_cuda and self.milliseconds):
+            return
+        training = self.plan.training
+        steps = training.epochs * len(self.plan.train) / training.batch_size
+        if min(self.milliseconds.values()) / 1e3 * steps >= _COMPILING_PAYS_SECONDS:
+            self.time(names)
+        else:
+            self.refused |= dict.fromkeys(names, "the training is too short for a compiler to pay")
 
 
-def _timed(plan: StackPlan, name: str, state: StackState) -> tuple[float, torch.Tensor, str | None]:
+def _timed(plan: StackPlan, name: str, state: StackState) -> tuple[float, Tensor, str | None]:
     """Return milliseconds of a step, the losses of the first steps, and why the step is not captured."""
     stepper = plan.stepper(name, state.clone())
     device = state.flat.device
@@ -182,7 +207,14 @@ def _timed(plan: StackPlan, name: str, state: StackState) -> tuple[float, torch.
     return took, losses.cpu(), stepper.eager_because
 
 
-def _agree(losses: torch.Tensor, expected: torch.Tensor, tolerance: float) -> bool:
+def _tidy(device: torch.device) -> None:
+    """Free what a candidate held: its captured step keeps memory of its own."""
+    if device.type == "cuda":
+        gc.collect()
+        torch.cuda.empty_cache()
+
+
+def _agree(losses: Tensor, expected: Tensor, tolerance: float) -> bool:
     return bool(torch.allclose(losses, expected, rtol=tolerance, atol=tolerance, equal_nan=True))
 
 
