@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from octodon.experiment.run import run_experiment
     from octodon.metrics.evaluate import evaluate_split
     from octodon.predict.calibrate import calibrate
+    from octodon.predict.ood import fit_ood
     from octodon.records import MemberPredictions, Prediction
     from octodon.seq.codes import decode, encode
 
@@ -53,6 +54,7 @@ _HOMES = {
     "octodon.experiment.run": ("run_experiment",),
     "octodon.metrics.evaluate": ("evaluate_split",),
     "octodon.predict.calibrate": ("calibrate",),
+    "octodon.predict.ood": ("fit_ood",),
     "octodon.records": ("MemberPredictions", "Prediction"),
     "octodon.seq.codes": ("decode", "encode"),
 }
@@ -76,6 +78,7 @@ __all__ = [
     "distill",
     "encode",
     "evaluate_split",
+    "fit_ood",
     "load",
     "load_config",
     "read_barcodes",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from octodon.errors import ConfigError, DataError
@@ -40,6 +40,10 @@ class Prediction:
         Share of measured values meant to lie inside, above 0 and below 1.
     interval : str or None
         Which method made the interval, and of how many replicates the measured value is the mean.
+    ood_score : (n,) array or None
+        How unlike the training sequences a sequence is, as a percentile among them (0 to 100); None without a detector.
+    ood : (n,) bool array or None
+        Whether that is beyond the detector's threshold.
     """
 
     ids: ndarray
@@ -53,6 +57,8 @@ class Prediction:
     upper: Float[ndarray, "n t"] | None = None
     level: float | None = None
     interval: str | None = None
+    ood_score: Float[ndarray, " n"] | None = None
+    ood: Bool[ndarray, " n"] | None = None
 
     def __post_init__(self) -> None:
         if self.lower is None and self.upper is None and self.level is None and self.interval is None:

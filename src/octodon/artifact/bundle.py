@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 
 import octodon
+from octodon.artifact.detector import read_detector, write_detector
 from octodon.atomic import atomic_folder, write_json
 from octodon.calibration.calibration import Calibration
 from octodon.distillation.student import Student
@@ -78,6 +79,8 @@ def save(model: Ensemble | Student, path: str | Path, provenance: Mapping[str, A
         (folder / "provenance.json").write_text(json.dumps(_provenance(provenance), indent=2) + "\n")
         if model.calibration is not None:
             write_json(folder / CALIBRATION, model.calibration.to_dict())
+        if model.detector is not None:
+            write_detector(folder, model.detector)
     return Path(path)
 
 
@@ -133,6 +136,7 @@ def load(path: str | Path, backbone: str | type | None = None) -> Ensemble | Stu
         "target_names": tuple(config["target_names"]),
         "units": config["units"],
         "calibration": _read_calibration(folder / CALIBRATION, tuple(config["target_names"])),
+        "detector": read_detector(folder),
     }
     if config["kind"] == "ensemble":
         folds = Folds(**config["folds"]) if "folds" in config else None

@@ -14,6 +14,8 @@ from octodon.ensemble.network import FittedNetwork
 from octodon.ensemble.workers import pick_device
 from octodon.models.inference import BATCH_SIZE, read_in_batches
 from octodon.models.model import Model, ModelConfig
+from octodon.models.observe import with_ood
+from octodon.ood.detector import Detector
 from octodon.records import Prediction
 from octodon.seq.codes import as_codes
 
@@ -31,6 +33,8 @@ class Student:
     fitted : FittedNetwork
     calibration : Calibration or None
         Made on rows that no network saw; ``octodon.calibrate`` returns a student with one.
+    detector : Detector or None
+        Of sequences unlike the training sequences; ``octodon.fit_ood`` returns a student with one.
     """
 
     model: ModelConfig
@@ -38,6 +42,7 @@ class Student:
     units: str
     fitted: FittedNetwork
     calibration: Calibration | None = None
+    detector: Detector | None = None
 
     @cached_property
     def network(self) -> Model:
@@ -92,4 +97,5 @@ class Student:
             aleatoric_std=output.get("aleatoric_std"),
             epistemic_factors=output.get("epistemic_factors"),
         )
+        said = with_ood(said, self.detector, codes, self.network)
         return answer(said, self.calibration, level=level, calibrated=calibrated)

@@ -24,6 +24,8 @@ from octodon.ensemble.workers import pick_device, threads
 from octodon.errors import BundleError, DataError
 from octodon.models.inference import BATCH_SIZE, read_in_batches
 from octodon.models.model import Model, ModelConfig, build_model
+from octodon.models.observe import with_ood
+from octodon.ood.detector import Detector
 from octodon.records import MemberPredictions, Prediction
 from octodon.seq.codes import as_codes
 
@@ -44,6 +46,8 @@ class Ensemble:
         Made on rows that no network saw; ``octodon.calibrate`` returns an ensemble with one.
     folds : Folds or None
         Which training rows which members never saw; None where all saw all.
+    detector : Detector or None
+        Of sequences unlike the training sequences; ``octodon.fit_ood`` returns an ensemble with one.
     """
 
     model: ModelConfig
@@ -52,6 +56,7 @@ class Ensemble:
     members: tuple[FittedNetwork, ...]
     calibration: Calibration | None = None
     folds: Folds | None = None
+    detector: Detector | None = None
 
     def network(self, position: int) -> Model:
         """Return the network of one member, ready to predict; each call gives a new one, free to be changed.
@@ -133,7 +138,9 @@ class Ensemble:
         ConfigError
             For a level outside (0, 1).
         """
-        said = self.predict_members(sequences, ids, Execution(device=device)).combine()
+        codes = check_length(as_codes(sequences), self.model.length)
+        said = self.predict_members(codes, ids, Execution(device=device)).combine()
+        said = with_ood(said, self.detector, codes, self._networks[0])
         return answer(said, self.calibration, level=level, calibrated=calibrated)
 
     def _predict_in_processes(self, codes: UInt8[ndarray, "n l"], workers: Runner) -> list[dict[str, Any]]:

@@ -74,7 +74,7 @@ def predictions_frame(prediction: Prediction, measured: Float[ndarray, "n t"] | 
 
     Columns: ``id``; for each target ``T_measured`` (if given; NaN = missing), ``T_mean``, and
     ``T_epistemic_std``, ``T_aleatoric_std``, ``T_calibrated_std``, ``T_lower``, ``T_upper`` where the prediction has
-    them; with an interval, a last column ``interval``: its method, its level, and what it is an interval for.
+    them; ``ood_score`` and ``ood`` where it says them; with an interval, a last column ``interval``: its method, its level, and what it is an interval for.
 
     Raises
     ------
@@ -105,6 +105,9 @@ def predictions_frame(prediction: Prediction, measured: Float[ndarray, "n t"] | 
                 )
             if values is not None:
                 columns[name] = values[:, position]
+    for name, values in (("ood_score", prediction.ood_score), ("ood", prediction.ood)):
+        if values is not None:
+            columns[name] = values
     frame = pd.DataFrame(columns)
     return frame if prediction.interval is None else frame.assign(interval=prediction.interval)
 

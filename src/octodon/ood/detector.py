@@ -50,7 +50,11 @@ class Detector:
         100 is beyond all of them, however far.
         """
         values = scores[self.score].score(self.arrays, observed)
-        return np.interp(values, self.quantiles, np.linspace(0, 100, len(self.quantiles)))
+        grid = np.linspace(0, 100, len(self.quantiles))
+        # from above and from below, so that a score shared by many lies in the middle of their ranks
+        below = np.interp(values, self.quantiles, grid)
+        above = 100 - np.interp(-values, -self.quantiles[::-1], grid)
+        return (below + above) / 2
 
     def flag(self, percentile: Float[ndarray, " n"]) -> Bool[ndarray, " n"]:
         """Return whether sequences count as out of the distribution."""

@@ -110,6 +110,6 @@ def _block(predictor: Predictor, ref: ndarray, alt: ndarray, both_strands: bool,
     std = None
     if prediction.epistemic_factors is not None:  # their differences are factors of the difference
         std = np.sqrt(np.square(np.subtract(*averaged(prediction.epistemic_factors))).sum(axis=1))
-    ood = getattr(prediction, "ood_score", None)
-    ood_ref, ood_alt = (None, None) if ood is None else averaged(ood)
+    unusual = prediction.ood_score
+    ood_ref, ood_alt = (None, None) if unusual is None else averaged(unusual)
     return Effects(ref=activity[0], alt=activity[1], epistemic_std=std, ref_ood=ood_ref, alt_ood=ood_alt)

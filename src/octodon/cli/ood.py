@@ -1,0 +1,52 @@
+"""``octodon ood``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from octodon.cli.options import Backbone, Bundle, Device, DeviceOption, Set
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog="Example: octodon ood run/student run/config.toml")(ood)
+
+
+def ood(
+    bundle: Bundle,
+    experiment: Annotated[
+        Path,
+        typer.Argument(
+            metavar="EXPERIMENT.toml", help="The experiment that made it: its training rows are read."
+        ),
+    ],
+    score: Annotated[str | None, typer.Option("--score", help="See octodon list ood.")] = None,
+    threshold: Annotated[
+        float,
+        typer.Option("--threshold", help="Percentile of the training sequences from which one is flagged."),
+    ] = 99.0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same detector.")] = 0,
+    set: Set = None,
+    device: DeviceOption = Device.AUTO,
+    backbone: Backbone = None,
+) -> None:
+    """Teach a bundle which sequences are unlike its training sequences; predict then adds ood_score and ood."""
+    from octodon.artifact.bundle import load
+    from octodon.artifact.detector import write_detector
+    from octodon.cli.output import say
+    from octodon.experiment.config import load_config
+    from octodon.experiment.prepare import read_split
+    from octodon.ood.detector import DEFAULT_SCORE
+    from octodon.predict.ood import fit_ood
+
+    model = load(bundle, backbone=backbone)
+    train = read_split(load_config(experiment, set or [])).subset("train")
+    fitted = fit_ood(
+        model, train, score=score or DEFAULT_SCORE, threshold=threshold, seed=seed, device=device.value
+    )
+    assert fitted.detector is not None
+    file = write_detector(bundle, fitted.detector)
+    say(f"{fitted.detector.score}, fitted on {len(train):,} training sequences -> {file}")

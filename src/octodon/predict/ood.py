@@ -1,0 +1,76 @@
+"""Fit an out-of-distribution detector to the sequences that a model was trained on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import numpy as np
+
+from octodon.data.examples import Examples
+from octodon.distillation.student import Student
+from octodon.ensemble.ensemble import Ensemble, check_length
+from octodon.errors import DataError
+from octodon.models.model import Model
+from octodon.models.observe import observe
+from octodon.ood import scores
+from octodon.ood.detector import DEFAULT_SCORE, DEFAULT_THRESHOLD, fit_detector
+from octodon.seeds import derive_seed
+from octodon.seq.codes import as_codes
+
+Predicting = TypeVar("Predicting", bound=Student | Ensemble)
+MOST_SEQUENCES = 50_000
+"""More training sequences than these tell nothing new of their distribution; a random sample stands for them."""
+
+
+def fit_ood(
+    model: Predicting,
+    data: Examples | Any,
+    *,
+    score: str = DEFAULT_SCORE,
+    threshold: float = DEFAULT_THRESHOLD,
+    seed: int = 0,
+    device: str = "auto",
+) -> Predicting:
+    """Return the model with a detector: ``predict`` then gives ``ood_score`` and ``ood``, and ``save`` keeps it.
+
+    Parameters
+    ----------
+    model : Student or Ensemble
+        An ensemble's features are those of its first member.
+    data : Examples, list of str, or (n, l) uint8 codes
+        Of examples with a split the training rows are used, else all.
+    score : str
+        See ``octodon list ood``.
+    threshold : float
+        Percentile among the training sequences from which one is flagged.
+
+    Raises
+    ------
+    ConfigError
+        An unknown score, or a threshold that is no percentile.
+    DataError
+        Fewer than 20 sequences, or something that the model does not give.
+    BundleError
+        Sequences of another length than the model's.
+    """
+    if isinstance(data, Examples):
+        codes = (data if data.splits is None else data.subset("train")).codes
+    else:
+        codes = as_codes(data)
+    codes = check_length(codes, model.model.length)
+    rng = np.random.default_rng(derive_seed(seed, "ood", "sample"))
+    if len(codes) > MOST_SEQUENCES:
+        codes = codes[np.sort(rng.permutation(len(codes))[:MOST_SEQUENCES])]
+    needs = scores[score].needs
+    said = replace(model, detector=None).predict(codes, device=device)
+    if needs == "epistemic_std" and said.epistemic_std is None:
+        raise DataError(f"ood: the score {score!r} needs an epistemic std, which this model does not give")
+    reference = observe(needs, said, codes, first_network(model))
+    detector = fit_detector(reference, score, threshold=threshold, seed=derive_seed(seed, "ood", score))
+    return replace(model, detector=detector)
+
+
+def first_network(model: Student | Ensemble) -> Model:
+    """Return the network whose features stand for the model's."""
+    return model.network if isinstance(model, Student) else model.network(0)
