@@ -18,7 +18,7 @@ from octodon.models.heads import heads
 from octodon.models.model import Model, ModelConfig, build_model
 from octodon.seq.onehot import one_hot
 from octodon.training.config import TrainingConfig
-from octodon.training.loop import LabelledCodes, fit, mean_loss, set_norm_momentum
+from octodon.training.loop import LabelledCodes, fit, mean_loss, set_layers
 from octodon.training.schedule import Schedule
 
 ON_CPU = [name for name in strategies if not (strategies[name].only_cuda or strategies[name].compiles)]
@@ -145,7 +145,7 @@ def _stepper(
     models = [build_model(config, seed) for seed in seeds]
     for model in models:
         model.head.fit_scale(train.labels)
-        set_norm_momentum(model, training.norm_momentum)
+        set_layers(model, training)
     return Stepper(_stack(name, models, config.length), train, training)
 
 
