@@ -37,8 +37,9 @@ def _modules() -> list[nn.Module]:
 def test_modules_say_what_the_ensemble_says() -> None:
     codes = examples(n=300).codes
     teachers = ModuleTeachers(modules=_modules(), target_names=TARGETS)
-    np.testing.assert_array_equal(
-        teachers.predict_members(codes).mean, ensemble().predict_members(codes).mean
+    # The ensemble answers through an equal network of fewer operations: the last bits differ.
+    np.testing.assert_allclose(
+        teachers.predict_members(codes).mean, ensemble().predict_members(codes).mean, rtol=1e-5, atol=1e-6
     )
 
 
