@@ -22,6 +22,7 @@ from octodon.training.state import EpochRecord
 PLATEAU = TrainingConfig(
     epochs=9, batch_size=16, learning_rate=0.05, decay_patience=2, stop_patience=6, patience_steps=0
 )
+UNTIL_IT_STOPS = PLATEAU.model_copy(update={"epochs": 100})
 COSINE = PLATEAU.model_copy(update={"schedule": "cosine", "weight_decay": 0.01})
 
 
@@ -93,19 +94,21 @@ def test_a_training_that_had_ended_is_not_trained_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize("part", ["weights", "best", "optimiser", "schedule", "history"])
 def test_every_part_of_the_state_counts(part: str, tmp_path: Path) -> None:
     # Leave one part as it is in a network that begins: the end is another one.
-    whole, expected = _fit(None)
+    whole, expected = _fit(None, UNTIL_IT_STOPS)
     path = tmp_path / "state"
-    for epochs in (1, 5):
+    best = max(record.epoch for record in expected if record.is_best)
+    assert 0 < best < len(expected) - 1  # found before the kill, so that it must have been kept
+    for epochs in (1, best + 1):
         with pytest.raises(_KilledError):
-            _fit(path, killed_after=epochs - len(_epochs(path)))
+            _fit(path, UNTIL_IT_STOPS, killed_after=epochs - len(_epochs(path)))
         checkpoint = Checkpoint(path=path, identity="this")
         state = checkpoint.load()
         assert state is not None
         if epochs == 1:
             first = state
-    changed = {"schedule": Schedule(PLATEAU).state(), "history": state.history[:-1]}
+    changed = {"schedule": Schedule(UNTIL_IT_STOPS).state(), "history": state.history[:-1]}
     checkpoint.save(replace(state, **{part: changed.get(part, getattr(first, part))}))
-    other, history = _fit(path)
+    other, history = _fit(path, UNTIL_IT_STOPS)
     assert not _same(other, whole) or [r.valid_loss for r in history] != [r.valid_loss for r in expected]
 
 
