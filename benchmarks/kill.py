@@ -114,6 +114,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the instants")
     parser.add_argument("--rows", type=int, default=1000, help="sequences of the simulated table")
     arguments = parser.parse_args()
+    # A shell starts what runs in the background with Ctrl-C ignored, and so would every run started here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="octodon-kill-") as temporary:
         folder = Path(temporary)
         write_simulation(folder / "simulated.tsv.gz", rows=arguments.rows, length=100, replicates=2, seed=1)
