@@ -1,10 +1,15 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from tiny import examples
 
-from octodon.distillation.copies import DEFAULT_RECIPES, altered_copy, copy_seed
+from octodon.distillation.config import DISTILL_PRESETS, DistillConfig
+from octodon.distillation.copies import DEFAULT_RECIPES, altered_copy, copy_seed, default_copies
 from octodon.distillation.labels import pick_recipes
 from octodon.errors import ConfigError
+from octodon.settings import checked
+from octodon.training.config import TrainingConfig
 
 
 @pytest.mark.parametrize("recipe", DEFAULT_RECIPES)
@@ -41,6 +46,47 @@ def test_recipes_cycle() -> None:
 
 def test_every_copy_has_its_own_seed_whatever_the_number_of_copies() -> None:
     assert len({copy_seed(seed, copy) for seed in range(5) for copy in range(20)}) == 100
+
+
+@pytest.mark.parametrize(
+    ("rows", "copies"),
+    [(50, 128), (1000, 99), (2041, 48), (7326, 48), (100_000, 48), (402_296, 11), (10**7, 8)],
+)
+def test_small_tables_get_more_copies_and_large_ones_fewer(rows: int, copies: int) -> None:
+    assert default_copies(rows) == DistillConfig().copies_of(rows) == copies
+    assert rows * (1 + default_copies(rows)) <= 5_000_000 or default_copies(rows) == 8
+    assert DistillConfig(copies=3).copies_of(rows) == 3
+    assert DistillConfig(copies=0).copies_of(rows) == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "epochs", "dropout"),
+    [
+        ({}, 1, 0.0),
+        ({"copies": 8}, 6, 0.0),
+        ({"copies": 0}, 50, "backbone"),  # a table of predictions: few inputs, seen often
+        ({"copies": 0, "dynamic": "replace", "training": {"augment": [{"name": "shuffle"}]}}, 50, 0.0),
+        ({"training": {"epochs": 7, "dropout": "backbone"}}, 7, "backbone"),
+        ({"copies": 0, "training": {"dropout": 0.1}}, 50, 0.1),
+    ],
+)
+def test_the_work_of_a_student_is_fifty_passes_whatever_the_copies(
+    given: dict[str, Any], epochs: int, dropout: Any
+) -> None:
+    training = checked(DistillConfig, given, "distill").training_of(5000)
+    assert (training.epochs, training.dropout) == (epochs, dropout)
+    assert type(training) is TrainingConfig
+    assert training.schedule == "cosine"
+
+
+def test_published_students_keep_the_published_training() -> None:
+    paper = checked(DistillConfig, DISTILL_PRESETS["paper"], "distill").training_of(5000)
+    assert (paper.epochs, paper.dropout, paper.learning_rate, paper.schedule) == (
+        100,
+        "backbone",
+        1e-3,
+        "plateau",
+    )
 
 
 @pytest.mark.parametrize(

@@ -277,8 +277,10 @@ def test_running_statistics_follow_the_batches_at_the_stated_momentum(
     torch.testing.assert_close(model.backbone.norm.running_mean, expected * first, atol=1e-6, rtol=1e-4)
 
 
-@pytest.mark.parametrize(("dropout", "expected"), [(0, 0.0), (0.7, 0.7), ("backbone", 0.2)])
-def test_dropout_is_what_the_training_says(dropout: float | Literal["backbone"], expected: float) -> None:
+@pytest.mark.parametrize(("dropout", "expected"), [(0, 0.0), (0.7, 0.7), ("backbone", 0.2), ("auto", 0.2)])
+def test_dropout_is_what_the_training_says(
+    dropout: float | Literal["auto", "backbone"], expected: float
+) -> None:
     rates: list[float] = []
 
     class Watching(TinyBackbone):
@@ -298,7 +300,7 @@ def test_dropout_is_what_the_training_says(dropout: float | Literal["backbone"],
 
 @pytest.mark.parametrize("dropout", [1, -0.1, True, None, "own", float("nan")])
 def test_a_dropout_that_is_no_probability_is_refused(dropout: Any) -> None:
-    message = r"training: dropout: got .*expected a number from 0 to below 1, or 'backbone'$"
+    message = r"training: dropout: got .*expected a number from 0 to below 1, 'backbone' or 'auto'$"
     with pytest.raises(ConfigError, match=message):
         checked(TrainingConfig, {"dropout": dropout}, "training")
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from octodon.distillation.copies import DEFAULT_RECIPES
+from octodon.distillation.copies import DEFAULT_RECIPES, default_copies
 from octodon.errors import ConfigError
 from octodon.settings import Config
 from octodon.training.augment import check_recipe
@@ -18,6 +18,7 @@ _PUBLISHED: dict[str, Any] = {
     "training": {
         "schedule": "plateau",
         "epochs": 100,
+        "learning_rate": 1e-3,
         "decay_factor": 0.2,
         "norm_momentum": "backbone",
         "dropout": "backbone",
@@ -33,15 +34,27 @@ DISTILL_PRESETS: dict[str, dict[str, Any]] = {
 """What a preset changes in ``DistillConfig``. ``paper``: linear stds, no copies, the members' schedule."""
 
 
+PASSES = 50
+"""Passes per training sequence, its copies counted: 48 copies once, 8 copies six times, or the sequences alone 50 times."""
+_FEW_COPIES = 4
+
+
 class StudentTraining(TrainingConfig):
     """As for members, but function matching: many labelled inputs and a schedule that runs to its end (Beyer et al. 2022)."""
 
-    epochs: int = Field(default=10, ge=1, description="epochs")
+    epochs: int = Field(
+        default=0,
+        ge=0,
+        description=f"0: as many as make {PASSES} passes per training sequence, copies counted",
+    )
+    learning_rate: float = Field(
+        default=3e-3, gt=0, description="peak; labels without noise allow large steps"
+    )
     schedule: Literal["plateau", "cosine"] = Field(default="cosine", description="as for members")
-    dropout: float | Literal["backbone"] = Field(
-        default=0.0,
-        description="probability of every dropout layer: a student matches a function, and labels without noise need no "
-        "regulariser (promoter set, three epochs: epistemic r as after ten with the backbone's own 0.4)",
+    dropout: float | Literal["auto", "backbone"] = Field(
+        default="auto",
+        description="probability of every dropout layer, or 'backbone'; auto: 0, since a student matches a function and "
+        "labels without noise need no regulariser, but 'backbone' where it has fewer than 4 copies of few sequences",
     )
 
 
@@ -54,8 +67,11 @@ class DistillConfig(Config):
         description="what students learn (octodon list heads); auto: activity and epistemic std, and the aleatoric std "
         "where the members give it",
     )
-    copies: int = Field(
-        default=8, ge=0, description="altered copies of each training sequence that the members label"
+    copies: int | None = Field(
+        default=None,
+        ge=0,
+        description="altered copies of each training sequence that the members label; default 48, up to 128 of few rows, "
+        "fewer of more than 100,000",
     )
     recipes: tuple[tuple[dict[str, Any], ...], ...] = Field(
         default=DEFAULT_RECIPES,
@@ -82,6 +98,21 @@ class DistillConfig(Config):
     )
     training: StudentTraining = StudentTraining()
 
+    def copies_of(self, n_rows: int) -> int:
+        """Return how many altered copies of ``n_rows`` training sequences are labelled."""
+        return default_copies(n_rows) if self.copies is None else self.copies
+
+    def training_of(self, n_rows: int) -> TrainingConfig:
+        """Return how students of ``n_rows`` training sequences are fitted, nothing left automatic."""
+        copies = self.copies_of(n_rows)
+        found: dict[str, Any] = {}
+        if self.training.epochs == 0:
+            found["epochs"] = max(1, round(PASSES / (1 + copies)))
+        if self.training.dropout == "auto":
+            is_varied = copies >= _FEW_COPIES or self.dynamic != "none"
+            found["dropout"] = 0.0 if is_varied else "backbone"
+        return TrainingConfig(**(self.training.model_dump() | found))
+
     @field_validator("recipes")
     @classmethod
     def _can_be_followed(
@@ -96,7 +127,7 @@ class DistillConfig(Config):
 
     @model_validator(mode="after")
     def _something_is_altered(self) -> DistillConfig:
-        if self.labels == "augmented" and not self.copies and self.pool is None:
+        if self.labels == "augmented" and self.copies == 0 and self.pool is None:
             raise ValueError(
                 "labels = 'augmented' leaves the training sequences out; it needs copies, or a pool"
             )

@@ -73,12 +73,13 @@ def distil_students(
     fingerprint = arrays.fingerprint()
     head = resolve_student_head(config.head, "aleatoric_std" in arrays.group("train.label"))
     batches = batches_of(config, teachers, folder)
+    training = config.training_of(len(examples.subset("train")))
     jobs = [
         NetworkJob(
             role="student",
             index=index,
             model=replace(model, head=head),
-            training=config.training,
+            training=training,
             seed=seed,
             arrays=arrays,
             folder=folder / f"student_{index:03d}",
@@ -123,7 +124,7 @@ def _write_labels(
         train.codes,
         _labels_of_training_rows(teachers, train, said["t"], config),
         None if isinstance(teachers, MemberPredictions) else teachers,
-        pick_recipes(config.copies, config.recipes),
+        pick_recipes(config.copies_of(len(train)), config.recipes),
         seed=seed,
         execution=execution,
         pool=None if config.pool is None else read_pool(config.pool, examples, config.pool_lengths),
@@ -190,7 +191,8 @@ def distill(
     preset : {"default", "paper", "paper-lentimpra"}
         What is not given below: the package's own choices, or the published ones. The same as ``preset`` in a TOML file.
     copies : int, optional
-        Altered copies per training sequence labelled by the teachers; default 8 (paper: 0), or 0 where teachers are a table.
+        Altered copies per training sequence labelled by the teachers; default 48, more of few rows (paper: 0), or 0
+        where teachers are a table.
     backbone : str or type, optional
         Default: that of the ensemble; "deepstarr" for other teachers.
     head : str, optional

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
+from rich.console import Console
+from rich.progress import track
 
 from octodon.distillation.copies import DEFAULT_RECIPES, altered_copy, copy_seed
 from octodon.distillation.teachers import Teachers
@@ -122,7 +125,12 @@ def write_labelled(
     rows = len(train) * ((labels is not None) + len(recipes)) + (0 if pool is None else len(pool))
     files: dict[str, np.memmap] = {}
     start = 0
-    for codes, said in _blocks(train, labels, further, teachers, execution):
+    blocks = _blocks(train, labels, further, teachers, execution)
+    console = Console(file=sys.stderr)
+    shown = execution is not None and execution.progress and console.is_terminal
+    for codes, said in track(
+        blocks, "labelling", (labels is not None) + len(further), console=console, disable=not shown
+    ):
         block = {"train.codes": codes} | {f"train.label.{name}": values for name, values in said.items()}
         files = files or _open(folder, block, rows)
         for name, values in block.items():

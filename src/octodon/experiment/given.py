@@ -50,7 +50,7 @@ def distil_given(
     else:
         examples = prepare(config)
         given = read_member_predictions(path, examples.target_names)
-        if config.distill.copies:
+        if config.distill.copies != 0:
             say("a table of predictions cannot label altered copies: distill.copies = 0")
         config = config.model_copy(update={"distill": config.distill.model_copy(update={"copies": 0})})
     return run_experiment(config, out, teachers=given, examples=examples, progress=progress, say=say)

@@ -29,9 +29,6 @@ options = { width = 0.5 }   # half the published channels: the demonstration sho
 [ensemble]
 members = 5
 training = { epochs = 25 }
-
-[distill]
-training = { epochs = 14 }  # a small table has few steps an epoch
 """
 
 

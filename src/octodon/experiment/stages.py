@@ -115,9 +115,8 @@ class Stages:
     def students(self, teachers: Ensemble | MemberPredictions) -> list[Student]:
         """Distil the students and save them, the best by validation loss as ``student/``."""
         config = self.config.distill
-        self.say(
-            f"student: distilling {config.students}, with {config.copies} labelled copies of each sequence"
-        )
+        copies = config.copies_of(len(self.examples.subset("train")))
+        self.say(f"student: distilling {config.students}, with {copies} labelled copies of each sequence")
         self._say_found("students", "student")
         start = time.perf_counter()
         students = distil_students(

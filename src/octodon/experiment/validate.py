@@ -8,7 +8,7 @@ from octodon.data.examples import Examples
 from octodon.distillation.cached import fingerprint
 from octodon.distillation.copies import altered_copy
 from octodon.distillation.distill import member_predictions
-from octodon.distillation.labels import pick_recipes, require_ensemble
+from octodon.distillation.labels import require_ensemble
 from octodon.ensemble.ensemble import Ensemble
 from octodon.errors import ConfigError, DataError
 from octodon.experiment.config import ExperimentConfig
@@ -43,7 +43,7 @@ def validate(
             ),
             seed=0,
         )
-    for recipe in pick_recipes(config.distill.copies, config.distill.recipes):
+    for recipe in config.distill.recipes if config.distill.copies != 0 else ():
         altered_copy(examples.codes[:2], recipe, seed=0)
     if len(examples.subset("train")) < 2:
         raise DataError("train: one training row; batch normalisation needs at least two")

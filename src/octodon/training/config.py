@@ -53,9 +53,10 @@ class TrainingConfig(Config):
         ge=0,
         description="least time between two checkpoints of a network, written at the end of an epoch; 0: every epoch",
     )
-    dropout: float | Literal["backbone"] = Field(
-        default="backbone",
-        description="probability of every dropout layer while this trains, or 'backbone' for the backbone's own",
+    dropout: float | Literal["auto", "backbone"] = Field(
+        default="auto",
+        description="probability of every dropout layer while this trains, or 'backbone' for the backbone's own; auto: that "
+        "of the backbone for members, see distill.training for students",
     )
     weight_decay: float = Field(default=0.0, ge=0, description="decoupled weight decay (AdamW) when above 0")
 
@@ -84,8 +85,8 @@ class TrainingConfig(Config):
     @classmethod
     def _probability_or_backbone(cls, value: Any) -> Any:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if value != "backbone" and not (is_number and 0 <= value < 1):
-            raise ValueError("expected a number from 0 to below 1, or 'backbone'")
+        if value not in ("auto", "backbone") and not (is_number and 0 <= value < 1):
+            raise ValueError("expected a number from 0 to below 1, 'backbone' or 'auto'")
         return value
 
     @field_validator("augment")

@@ -199,11 +199,11 @@ def _train_epoch(
 
 
 def set_layers(model: Model, config: TrainingConfig) -> None:
-    """Give every BatchNorm and dropout layer what the training says of it; "backbone" keeps the network's own."""
+    """Give every BatchNorm and dropout layer what the training says of it, if it says a number."""
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and config.norm_momentum != "backbone":
             module.momentum = config.norm_momentum
-        if isinstance(module, nn.modules.dropout._DropoutNd) and config.dropout != "backbone":
+        if isinstance(module, nn.modules.dropout._DropoutNd) and not isinstance(config.dropout, str):
             module.p = config.dropout
 
 
