@@ -140,7 +140,7 @@ def mean_loss(model: Model, data: LabelledCodes, precision: Precision = "float32
     of the std would weigh more the more activities are missing.
     """
     model.eval()
-    names = [name for name in model.head.needs if name not in model.head.auxiliary]
+    names = model.head.judged_by or model.head.columns
     totals = {name: torch.zeros((), dtype=torch.float64, device=data.codes.device) for name in names}
     with torch.inference_mode():
         for rows in batch_slices(len(data), _VALIDATION_BATCH):
@@ -151,7 +151,7 @@ def mean_loss(model: Model, data: LabelledCodes, precision: Precision = "float32
                 hidden = {
                     other: torch.full_like(label, math.nan)
                     for other, label in labels.items()
-                    if other in names and other != name
+                    if other in model.head.columns and other != name
                 }
                 totals[name] += model.head.loss(raw, labels | hidden).double().sum()
     return sum(float(totals[name] / n_present(data.labels[name])) for name in names)

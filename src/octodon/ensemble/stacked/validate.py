@@ -25,7 +25,7 @@ def validation_losses(
     """Return what ``training.loop.mean_loss`` says of every member: each label column averaged over ITS labels present."""
     strategy.train(False)
     flat = strategy.state.flat
-    names = [name for name in head.needs if name not in head.auxiliary]
+    names = head.judged_by or head.columns
     totals = {name: flat.new_zeros(len(flat), dtype=torch.float64) for name in names}
     with torch.no_grad():
         for rows in batch_slices(len(data), _ROWS.get(flat.device.type, 256)):
@@ -38,6 +38,8 @@ def validation_losses(
             raw = raw.to(flat.dtype)
             for name in names:
                 # A column without labels adds nothing (every head promises it), so this is the share of one column.
-                hidden = {other: torch.full_like(labels[other], math.nan) for other in names if other != name}
+                hidden = {
+                    other: torch.full_like(labels[other], math.nan) for other in head.columns if other != name
+                }
                 totals[name] += strategy.losses(raw, labels | hidden).double().flatten(1).sum(1)
     return torch.stack([totals[name] / n_present(data.labels[name]) for name in names]).sum(0)

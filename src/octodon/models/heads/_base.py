@@ -40,6 +40,8 @@ class Head(nn.Module, ABC):
         Labels that the loss reads, by name.
     auxiliary : tuple of str
         Those of ``needs`` that have no term of their own in the loss (the known errors of other labels).
+    judged_by : tuple of str
+        Those of ``needs`` whose validation loss decides on the best epoch and on stopping; empty for all but the auxiliary.
     gives : tuple of str
         Standard deviations that ``read`` returns.
     validates_on_measured_noise : bool
@@ -51,6 +53,7 @@ class Head(nn.Module, ABC):
     n_raw: ClassVar[int]
     needs: ClassVar[tuple[str, ...]]
     auxiliary: ClassVar[tuple[str, ...]] = ()
+    judged_by: ClassVar[tuple[str, ...]] = ()
     gives: ClassVar[tuple[str, ...]] = ()
     validates_on_measured_noise: ClassVar[bool] = False
 
@@ -60,6 +63,11 @@ class Head(nn.Module, ABC):
         self.linear = nn.Linear(n_features, self.n_raw * n_targets)
         nn.init.xavier_uniform_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Labels that have a term of their own in the loss."""
+        return tuple(name for name in self.needs if name not in self.auxiliary)
 
     def forward(self, features: Float[Tensor, "n f"]) -> Float[Tensor, "n r t"]:
         """Return the raw columns; column block r holds one quantity for all targets (the published order)."""
