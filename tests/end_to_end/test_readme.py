@@ -18,7 +18,7 @@ from octodon.seq.codes import decode, random_codes
 README = (Path(__file__).parents[2] / "README.md").read_text()
 MAKEFILE = (Path(__file__).parents[2] / "Makefile").read_text()
 SMALL = [
-    "ensemble.members=2",
+    "ensemble.members=3",
     "ensemble.training.epochs=1",
     "distill.training.epochs=1",
     "distill.copies=1",
@@ -42,7 +42,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory with the files that the README speaks of."""
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
-    codes = random_codes((120, 48), rng)
+    codes = random_codes((1100, 48), rng)  # enough to set calibration rows aside
     gc = np.isin(codes, (1, 2)).mean(1)
     table = pd.DataFrame({"sequence": decode(codes)})
     for name in ("rep1", "rep2", "rep3"):
@@ -55,6 +55,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         pd.DataFrame({"id": ids, "member": m, "K562": gc + rng.normal(0, 0.1, len(gc))}) for m in range(3)
     ]
     pd.concat(members).to_parquet("predictions.parquet")
+    contig = "".join(table["sequence"][:8])
+    Path("genome.fa").write_text(f">chr1\n{contig}\n")
+    ref, alt = contig[100], "ACGT".replace(contig[100], "")[0]
+    record = f"chr1\t101\tv1\t{ref}\t{alt}\t.\t.\t."
+    header = f"##fileformat=VCFv4.2\n##contig=<ID=chr1,length={len(contig)}>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
+    Path("calls.vcf").write_text(f"{header}\n{record}\n")
+    others = pd.DataFrame({"id": ids, "K562_mean": gc, "K562_std": 0.1, "K562_measured": table["rep1"]})
+    others.to_csv("any_tool.tsv", sep="\t", index=False)
     Path("experiment.toml").write_text(blocks("toml")[0])
     return tmp_path
 
@@ -79,6 +87,7 @@ def test_the_commands_of_the_readme(cli: Callable[..., tuple[int, str, str]], fo
         assert code == 0, f"{' '.join(words)}: {err}"
         seen.add(words[1])
     assert seen >= {"check", "run", "predict", "distill", "sweep", "simulate", "list", "doctor"}
+    assert seen >= {"variants", "scan", "attribute", "attribution-study", "calibrate"}
 
 
 def test_the_python_of_the_readme(folder: Path) -> None:
@@ -94,7 +103,7 @@ def test_the_python_of_the_readme(folder: Path) -> None:
     prediction = names["prediction"]
     assert isinstance(prediction, octodon.Prediction)
     assert prediction.epistemic_std is not None
-    assert prediction.mean.shape == prediction.epistemic_std.shape == (12, 1)
+    assert prediction.mean.shape == prediction.epistemic_std.shape == (110, 1)
 
 
 def test_help_is_instant_and_imports_nothing_heavy() -> None:
