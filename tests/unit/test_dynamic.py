@@ -101,7 +101,7 @@ def test_a_checkpoint_of_other_teachers_is_another_training(tmp_path: Path) -> N
     assert len({one.identity, other.identity, _batches("append", tmp_path / "a").identity}) == 3
 
 
-def test_what_cannot_be_dynamic_is_refused() -> None:
+def test_what_cannot_be_dynamic_is_refused(tmp_path: Path) -> None:
     message = r"dynamic needs training.augment, e.g. \[\{name = 'evoaug'\}\]"
     with pytest.raises(ConfigError, match=message):
         checked(DistillConfig, {"dynamic": "append"}, "distill")
@@ -115,4 +115,4 @@ def test_what_cannot_be_dynamic_is_refused() -> None:
         DistillConfig, {"dynamic": "append", "copies": 0, "training": {"augment": RECIPE}}, "distill"
     )
     with pytest.raises(ConfigError, match=r"distill.dynamic: 'append' needs an ensemble of octodon"):
-        distil_students(table, data, MODEL, config, seed=0, folder=Path("unused"), execution=QUIET)
+        distil_students(table, data, MODEL, config, seed=0, folder=tmp_path, execution=QUIET)
