@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from octodon.errors import BundleError, ConfigError, DataError, OctodonError, RunError
     from octodon.experiment.config import load_config
     from octodon.experiment.run import run_experiment
+    from octodon.experiment.shift import evaluate_shift
     from octodon.metrics.evaluate import evaluate_split
     from octodon.predict.calibrate import calibrate
     from octodon.predict.ood import fit_ood
@@ -52,6 +53,7 @@ _HOMES = {
     "octodon.errors": ("BundleError", "ConfigError", "DataError", "OctodonError", "RunError"),
     "octodon.experiment.config": ("load_config",),
     "octodon.experiment.run": ("run_experiment",),
+    "octodon.experiment.shift": ("evaluate_shift",),
     "octodon.metrics.evaluate": ("evaluate_split",),
     "octodon.predict.calibrate": ("calibrate",),
     "octodon.predict.ood": ("fit_ood",),
@@ -77,6 +79,7 @@ __all__ = [
     "decode",
     "distill",
     "encode",
+    "evaluate_shift",
     "evaluate_split",
     "fit_ood",
     "load",

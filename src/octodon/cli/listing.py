@@ -20,6 +20,7 @@ KINDS = {
     "methods": ("octodon.attribution.methods", "methods"),
     "augmentations": ("octodon.training.augmentations", "augmentations"),
     "ood": ("octodon.ood", "scores"),
+    "shifts": ("octodon.shifts.kinds", "shifts"),
 }
 
 

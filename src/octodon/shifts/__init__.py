@@ -1,0 +1,1 @@
+"""Sequences unlike the training sequences, made from a test set."""
