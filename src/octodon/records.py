@@ -142,12 +142,15 @@ class MemberPredictions:
         Activity predicted by each member.
     aleatoric_std : (m, n, t) array or None
         Noise of one measurement predicted by each member.
+    epistemic_std : (m, n, t) array or None
+        What each member says of itself that it does not know (an evidential network); None for most.
     """
 
     ids: ndarray
     target_names: tuple[str, ...]
     mean: Float[ndarray, "m n t"]
     aleatoric_std: Float[ndarray, "m n t"] | None = None
+    epistemic_std: Float[ndarray, "m n t"] | None = None
 
     @property
     def n_members(self) -> int:
@@ -160,19 +163,20 @@ class MemberPredictions:
         mean = mean over members; epistemic variance = POPULATION variance of the members' means (divided by m,
         ``correction=0``: the members are the whole ensemble, not a sample of it); aleatoric variance = mean over
         members of their variances (Lakshminarayanan et al. 2017, eq. 2 and section 2.4). One member has no
-        epistemic uncertainty to give: it is None, not zero.
+        epistemic uncertainty to give: it is None, not zero. Members that say themselves what they do not know add the mean
+        over members of that variance to the epistemic one.
         """
-        aleatoric = None
-        if self.aleatoric_std is not None:
-            aleatoric = np.sqrt(np.mean(np.square(self.aleatoric_std.astype(np.float64)), axis=0))
         members = self.mean.astype(np.float64)
+        spread = np.std(members, axis=0, correction=0) if self.n_members > 1 else None
+        own = _root_mean_square(self.epistemic_std)
         return Prediction(
             ids=self.ids,
             target_names=self.target_names,
             mean=members.mean(axis=0),
-            epistemic_std=np.std(members, axis=0, correction=0) if self.n_members > 1 else None,
-            aleatoric_std=aleatoric,
-            epistemic_factors=self.factors() if self.n_members > 1 else None,
+            epistemic_std=_root_sum_of_squares(spread, own),
+            aleatoric_std=_root_mean_square(self.aleatoric_std),
+            # what a member says of one sequence alone has no covariance with another
+            epistemic_factors=self.factors() if self.n_members > 1 and own is None else None,
         )
 
     def factors(self) -> Float[ndarray, "n m t"]:
@@ -191,6 +195,25 @@ class MemberPredictions:
             target_names=self.target_names,
             mean=self.mean[index],
             aleatoric_std=None if self.aleatoric_std is None else self.aleatoric_std[index],
+            epistemic_std=None if self.epistemic_std is None else self.epistemic_std[index],
+        )
+
+    def take(self, rows: ndarray, members: ndarray | None = None) -> MemberPredictions:
+        """Return the sequences chosen by a mask or an index, as the members chosen likewise predict them (default: all)."""
+
+        def chosen(values: ndarray | None) -> ndarray | None:
+            if values is None:
+                return None
+            return (values if members is None else values[members])[:, rows]
+
+        mean = chosen(self.mean)
+        assert mean is not None
+        return MemberPredictions(
+            ids=self.ids[rows],
+            target_names=self.target_names,
+            mean=mean,
+            aleatoric_std=chosen(self.aleatoric_std),
+            epistemic_std=chosen(self.epistemic_std),
         )
 
     def __post_init__(self) -> None:
@@ -200,6 +223,11 @@ class MemberPredictions:
                 f"member predictions: shape {self.mean.shape}, expected (members, {n} ids, "
                 f"{len(self.target_names)} targets); check the order of the axes"
             )
+
+
+def _root_mean_square(stds: ndarray | None) -> ndarray | None:
+    """Return the std of the mean variance over the first axis."""
+    return None if stds is None else np.sqrt(np.mean(np.square(stds.astype(np.float64)), axis=0))
 
 
 def _root_sum_of_squares(*stds: ndarray | None) -> ndarray | None:

@@ -17,6 +17,7 @@ NOISE_HEADS = [
     for name in heads
     if "aleatoric_std" in heads[name].gives and "aleatoric_std" not in heads[name].needs
 ]
+OF_REPLICATES = [name for name in NOISE_HEADS if "measurements" not in heads[name].needs]
 
 
 def _replicated(n: int = 200, offset: float = 0.0, r: int = 3) -> Examples:
@@ -66,7 +67,7 @@ def test_standard_errors_are_zero_where_the_reader_gives_none() -> None:
     ).all()
 
 
-@pytest.mark.parametrize("head", NOISE_HEADS)
+@pytest.mark.parametrize("head", OF_REPLICATES)
 def test_a_noise_head_is_refused_without_two_replicates(head: str) -> None:
     with pytest.raises(DataError, match="'gc': at most 1 replicate a row, expected at least 2"):
         check_member_head(head, examples())
@@ -92,6 +93,16 @@ def test_auto_asks_for_replicates_of_every_target() -> None:
     assert one_target.replicates is not None
     one_target.replicates[:, 1, 1:] = np.nan
     assert resolve_head("auto", one_target) == "standardised_mean"
+
+
+def test_without_replicates_the_activity_is_the_one_measurement() -> None:
+    data = examples(40)
+    labels = member_labels(data, ("activity", "measurements"))
+    np.testing.assert_array_equal(labels["measurements"], data.targets[:, :, None])
+    replicated = _replicated(40)
+    np.testing.assert_array_equal(
+        member_labels(replicated, ("measurements",))["measurements"], replicated.replicates
+    )
 
 
 @pytest.mark.parametrize("head", NOISE_HEADS)
@@ -136,7 +147,7 @@ def test_the_noise_of_a_head_follows_a_noise_that_is_known(head: str) -> None:
     said, known = moments.aleatoric_std[:, 0].numpy(), true[: n // 2, 0]
     assert np.corrcoef(said, known)[0, 1] > 0.95
     np.testing.assert_allclose(moments.mean[:, 0].numpy(), 2 * x[: n // 2], atol=0.15)
-    if head in ("replicate_variance", "gaussian_replicates"):
+    if head in ("replicate_variance", "gaussian_replicates", "gaussian"):
         # likelihoods are unbiased; squared error on sample stds learns their mean, which lies lower
         np.testing.assert_allclose(said, known, rtol=0.12)
 

@@ -117,16 +117,18 @@ def explain(
 def combine(moments: list[Moments]) -> Moments:
     """Return the moments of an ensemble by the law of total variance, differentiably; of one network its own.
 
-    As ``MemberPredictions.combine``: epistemic variance = population variance of the means (``correction=0``), aleatoric
-    variance = mean of the variances.
+    As ``MemberPredictions.combine``: epistemic variance = population variance of the means (``correction=0``) plus the mean
+    of what members say of themselves, aleatoric variance = mean of the variances.
     """
     if len(moments) == 1:
         return moments[0]
     means = torch.stack([m.mean for m in moments])
     stds = [m.aleatoric_std for m in moments if m.aleatoric_std is not None]
+    own = [m.epistemic_std.square() for m in moments if m.epistemic_std is not None]
+    epistemic = means.var(0, correction=0) + (torch.stack(own).mean(0) if own else 0.0)
     return Moments(
         mean=means.mean(0),
-        epistemic_std=means.var(0, correction=0).clamp(min=_LEAST_VARIANCE).sqrt(),
+        epistemic_std=epistemic.clamp(min=_LEAST_VARIANCE).sqrt(),
         aleatoric_std=torch.stack(stds).square().mean(0).sqrt() if stds else None,
     )
 
@@ -145,6 +147,11 @@ class _Plain(nn.Module):
 def _parts(model: Any) -> tuple[list[nn.Module], tuple[str, ...] | None, str, int | None]:
     """Return networks, target names (None = unknown), units and length."""
     if isinstance(model, Ensemble):
+        if model.dropout is not None:
+            raise ConfigError(
+                "attribute: a model that answers with dropout on (mc_dropout) is not explained; distil it into a student, or "
+                "explain dataclasses.replace(model, dropout=None)"
+            )
         networks: list[nn.Module] = [model.network(position) for position in range(len(model.members))]
         return networks, model.target_names, model.units, model.model.length
     if isinstance(model, Student):

@@ -46,16 +46,22 @@ class CachedTeachers:
             said = self.teachers.predict_members(sequences, execution=execution)
             self.folder.mkdir(parents=True, exist_ok=True)
             with atomic_file(path) as partial:
-                if said.aleatoric_std is None:
-                    np.savez(partial, mean=said.mean)
-                else:
-                    np.savez(partial, mean=said.mean, aleatoric=said.aleatoric_std)
+                answers = {
+                    "mean": said.mean,
+                    "aleatoric": said.aleatoric_std,
+                    "epistemic": said.epistemic_std,
+                }
+                given: dict[str, Any] = {
+                    name: values for name, values in answers.items() if values is not None
+                }
+                np.savez(partial, **given)
         with np.load(path) as stored:
             return MemberPredictions(
                 ids=name_rows(ids, len(sequences)),
                 target_names=self.target_names,
                 mean=stored["mean"],
                 aleatoric_std=stored.get("aleatoric"),
+                epistemic_std=stored.get("epistemic"),
             )
 
 

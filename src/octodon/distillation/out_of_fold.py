@@ -36,12 +36,7 @@ def out_of_fold(
                 f"distill.labels: {members.sum()} of {len(fold_of_member)} members left out fold {fold + 1}, "
                 f"and a std needs two; train at least twice as many members as ensemble.folds"
             )
-        few = replace(
-            said,
-            ids=said.ids[chosen],
-            mean=said.mean[np.ix_(members, chosen)],
-            aleatoric_std=None if said.aleatoric_std is None else said.aleatoric_std[np.ix_(members, chosen)],
-        ).combine()
+        few = said.take(chosen, members).combine()
         assert few.epistemic_std is not None
         factor = _expected_population_std(said.n_members) / _expected_population_std(int(members.sum()))
         pieces.append(replace(few, epistemic_std=factor * few.epistemic_std))

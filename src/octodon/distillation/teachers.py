@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -190,9 +190,4 @@ def align(predictions: MemberPredictions, ids: Sequence[str]) -> MemberPredictio
             f"train, valid and test sequences with every member"
         )
     rows = np.array([position[name] for name in ids])
-    return MemberPredictions(
-        ids=np.array(list(ids), dtype=object),
-        target_names=predictions.target_names,
-        mean=predictions.mean[:, rows],
-        aleatoric_std=None if predictions.aleatoric_std is None else predictions.aleatoric_std[:, rows],
-    )
+    return replace(predictions.take(rows), ids=np.array(list(ids), dtype=object))

@@ -13,7 +13,7 @@ from octodon.data.noise import sample_std, shrink_stds, without_offsets
 from octodon.errors import ConfigError, DataError
 from octodon.models.heads import heads
 
-MEMBER_LABELS = ("activity", "replicate_std", "shrunken_std", "replicates", "replicate_se")
+MEMBER_LABELS = ("activity", "replicate_std", "shrunken_std", "replicates", "replicate_se", "measurements")
 """Every label that measurements can give."""
 _OF_REPLICATES = ("replicate_std", "shrunken_std", "replicates")
 
@@ -60,11 +60,12 @@ def member_labels(examples: Examples, needs: Sequence[str]) -> dict[str, ndarray
     - ``replicate_std`` (n, t): their sample std (``correction=1``).
     - ``shrunken_std`` (n, t): that std moderated towards its trend with activity (``octodon.data.noise.shrink_stds``).
     - ``replicate_se`` (n, t, r): standard errors where the reader gives them, else 0.
+    - ``measurements`` (n, t, r): the replicates; without any, the activity as the one measurement of its row.
     """
-    labels = {"activity": examples.targets}
+    labels = {"activity": examples.targets, "measurements": examples.targets[:, :, None]}
     if examples.replicates is not None:
         error = examples.replicate_se
-        labels["replicates"] = examples.replicates
+        labels["replicates"] = labels["measurements"] = examples.replicates
         labels["replicate_se"] = np.zeros_like(examples.replicates) if error is None else np.nan_to_num(error)
         std, degrees = sample_std(examples.replicates)
         labels["replicate_std"] = std

@@ -15,7 +15,7 @@ from octodon.errors import DataError
 
 Labels = Mapping[str, Tensor]
 """Labels by quantity, NaN = missing: "activity", "epistemic_std", "aleatoric_std", "replicate_std", "shrunken_std", each
-(n, t); "replicates" and "replicate_se", each (n, t, r)."""
+(n, t); "replicates", "replicate_se" and "measurements", each (n, t, r)."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,6 +44,8 @@ class Head(nn.Module, ABC):
         Those of ``needs`` whose validation loss decides on the best epoch and on stopping; empty for all but the auxiliary.
     gives : tuple of str
         Standard deviations that ``read`` returns.
+    unidentified : tuple of str
+        Those of ``gives`` that the labels do not determine one by one, however many there are.
     validates_on_measured_noise : bool
         Whether a student's validation labels of the noise are the stds of the replicates (as published) or, as for the
         epistemic std, what the ensemble says of those sequences. Stds of a few replicates scatter many times more than
@@ -55,6 +57,7 @@ class Head(nn.Module, ABC):
     auxiliary: ClassVar[tuple[str, ...]] = ()
     judged_by: ClassVar[tuple[str, ...]] = ()
     gives: ClassVar[tuple[str, ...]] = ()
+    unidentified: ClassVar[tuple[str, ...]] = ()
     validates_on_measured_noise: ClassVar[bool] = False
 
     def __init__(self, n_features: int, n_targets: int) -> None:
