@@ -25,12 +25,14 @@ from octodon.ensemble.folds import Folds
 from octodon.ensemble.network import FittedNetwork
 from octodon.errors import BundleError, ConfigError
 from octodon.models.backbones import backbones
+from octodon.models.dropout import DropoutPasses
 from octodon.models.heads import heads
 from octodon.models.model import ModelConfig
 from octodon.registry import suggest
 
-FORMAT = 1
-"""One higher whenever the files change so that an older octodon would misread them: that one then refuses them."""
+FORMAT = 2
+"""One higher whenever the files change so that an older octodon would misread them: that one then refuses them. 2: an ensemble
+may have ``dropout``; bundles without it are still written as 1."""
 
 CALIBRATION = "calibration.json"
 """Beside config.json where the model was calibrated. An older octodon does not look for it and predicts without: no new format."""
@@ -56,7 +58,7 @@ def save(model: Ensemble | Student, path: str | Path, provenance: Mapping[str, A
     """
     members = model.members if isinstance(model, Ensemble) else (model.fitted,)
     config = {
-        "format": FORMAT,
+        "format": 1,
         "kind": "ensemble" if isinstance(model, Ensemble) else "student",
         "backbone": _backbone_name(model.model.backbone),
         "options": dict(model.model.options),
@@ -68,6 +70,8 @@ def save(model: Ensemble | Student, path: str | Path, provenance: Mapping[str, A
     }
     if isinstance(model, Ensemble) and model.folds is not None:
         config["folds"] = asdict(model.folds)
+    if isinstance(model, Ensemble) and model.dropout is not None:
+        config |= {"format": 2, "dropout": asdict(model.dropout)}
     weights = {
         name: torch.stack([m.weights[name] for m in members]).contiguous() for name in members[0].weights
     }
@@ -140,7 +144,8 @@ def load(path: str | Path, backbone: str | type | None = None) -> Ensemble | Stu
     }
     if config["kind"] == "ensemble":
         folds = Folds(**config["folds"]) if "folds" in config else None
-        return Ensemble(**common, members=members, folds=folds)
+        dropout = DropoutPasses(**config["dropout"]) if "dropout" in config else None
+        return Ensemble(**common, members=members, folds=folds, dropout=dropout)
     return Student(**common, fitted=members[0])
 
 
@@ -210,6 +215,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
         )
     wrong = [key for key, is_right in _EXPECTED.items() if key not in config or not is_right(config[key])]
     wrong += ["folds"] if not _are_folds(config.get("folds")) else []
+    wrong += ["dropout"] if not _are_passes(config.get("dropout")) else []
     if wrong:
         raise BundleError(
             f"{path}: {wrong[0]!r} is {config.get(wrong[0], 'missing')!r}; the file is damaged, copy the bundle again"
@@ -236,6 +242,16 @@ def _are_folds(value: Any) -> bool:
         and value.keys() == kinds.keys()
         and all(isinstance(value[name], kind) for name, kind in kinds.items())
     )
+
+
+def _are_passes(value: Any) -> bool:
+    if value is None:
+        return True
+    try:
+        DropoutPasses(**value)
+    except (TypeError, ConfigError):
+        return False
+    return True
 
 
 _EXPECTED: dict[str, Callable[[Any], bool]] = {

@@ -97,7 +97,7 @@ class DynamicBatches:
             ]
         read = {
             name: np.stack([np.concatenate([_numpy(getattr(m, name)) for m in pieces]) for pieces in moments])
-            for name in ("mean", "aleatoric_std")
+            for name in ("mean", "aleatoric_std", "epistemic_std")
             if getattr(moments[0][0], name) is not None
         }
         return MemberPredictions(
@@ -105,6 +105,7 @@ class DynamicBatches:
             target_names=self.target_names,
             mean=read["mean"],
             aleatoric_std=read.get("aleatoric_std"),
+            epistemic_std=read.get("epistemic_std"),
         )
 
     @cached_property
@@ -128,10 +129,10 @@ def batches_of(config: DistillConfig, teachers: Teachers | MemberPredictions, fo
         return ALTERED
     if isinstance(teachers, CachedTeachers):
         teachers = teachers.teachers
-    if not isinstance(teachers, Ensemble):
+    if not isinstance(teachers, Ensemble) or teachers.dropout is not None:
         raise ConfigError(
-            f"distill.dynamic: {config.dynamic!r} needs an ensemble of octodon, whose networks are taken to where students "
-            f"are trained; use copies (or, for a table of predictions, copies = 0)"
+            f"distill.dynamic: {config.dynamic!r} needs an ensemble of octodon (without Monte Carlo dropout), whose networks "
+            f"are taken to where students are trained; use copies (or, for a table of predictions, copies = 0)"
         )
     return DynamicBatches.write(teachers, config.dynamic, folder / "teachers.safetensors")
 

@@ -22,6 +22,7 @@ from octodon.ensemble.folds import Folds
 from octodon.ensemble.network import FittedNetwork
 from octodon.ensemble.workers import pick_device, threads
 from octodon.errors import BundleError, DataError
+from octodon.models.dropout import DropoutPasses, read_with_dropout
 from octodon.models.inference import BATCH_SIZE, read_in_batches
 from octodon.models.model import Model, ModelConfig, build_model
 from octodon.models.observe import with_ood
@@ -48,6 +49,9 @@ class Ensemble:
         Which training rows which members never saw; None where all saw all.
     detector : Detector or None
         Of sequences unlike the training sequences; ``octodon.fit_ood`` returns an ensemble with one.
+    dropout : DropoutPasses or None
+        Each network answers this often with its dropout on, and each answer counts as a member's (Monte Carlo dropout);
+        None: once, without.
     """
 
     model: ModelConfig
@@ -57,6 +61,7 @@ class Ensemble:
     calibration: Calibration | None = None
     folds: Folds | None = None
     detector: Detector | None = None
+    dropout: DropoutPasses | None = None
 
     def network(self, position: int) -> Model:
         """Return the network of one member, ready to predict; each call gives a new one, free to be changed.
@@ -79,7 +84,7 @@ class Ensemble:
         ids: Sequence[str] | None = None,
         execution: Execution | None = None,
     ) -> MemberPredictions:
-        """Return what every member predicts.
+        """Return what every member predicts; with Monte Carlo dropout, what every pass of every member predicts.
 
         Parameters
         ----------
@@ -105,12 +110,13 @@ class Ensemble:
             outputs = self._predict_in_processes(codes, execution.workers)
         else:
             device = pick_device(execution.device)
-            outputs = [read_in_batches(network.to(device), codes) for network in self._networks]
+            outputs = [_answers(network.to(device), codes, self.dropout) for network in self._networks]
         return MemberPredictions(
             ids=name_rows(ids, len(codes)),
             target_names=self.target_names,
-            mean=np.stack([output["mean"] for output in outputs]),
-            aleatoric_std=stack_or_none([output.get("aleatoric_std") for output in outputs]),
+            mean=np.concatenate([output["mean"] for output in outputs]),
+            aleatoric_std=_joined([output.get("aleatoric_std") for output in outputs]),
+            epistemic_std=_joined([output.get("epistemic_std") for output in outputs]),
         )
 
     def predict(
@@ -146,7 +152,10 @@ class Ensemble:
     def _predict_in_processes(self, codes: UInt8[ndarray, "n l"], workers: Runner) -> list[dict[str, Any]]:
         with tempfile.TemporaryDirectory(prefix="octodon-") as folder:
             arrays = SharedArrays.write(Path(folder), {"codes": codes})
-            jobs = [_PredictJob(model=self.model, weights=m.weights, arrays=arrays) for m in self.members]
+            jobs = [
+                _PredictJob(model=self.model, weights=m.weights, arrays=arrays, dropout=self.dropout)
+                for m in self.members
+            ]
             return workers.run(_predict_member, jobs)
 
 
@@ -155,11 +164,21 @@ class _PredictJob:
     model: ModelConfig
     weights: dict[str, torch.Tensor]
     arrays: SharedArrays
+    dropout: DropoutPasses | None
 
 
 def _predict_member(job: _PredictJob) -> dict[str, ndarray]:
     with threads(1):
-        return read_in_batches(restore(job.model, job.weights), job.arrays["codes"], BATCH_SIZE)
+        return _answers(restore(job.model, job.weights), job.arrays["codes"], job.dropout)
+
+
+def _answers(
+    network: Model, codes: UInt8[ndarray, "n l"], dropout: DropoutPasses | None
+) -> dict[str, ndarray]:
+    """Return the moments of one network by name, each (passes, n, t); one pass where dropout is off."""
+    if dropout is not None:
+        return read_with_dropout(network, codes, dropout)
+    return {name: values[None] for name, values in read_in_batches(network, codes, BATCH_SIZE).items()}
 
 
 def restore(config: ModelConfig, weights: dict[str, torch.Tensor]) -> Model:
@@ -216,7 +235,7 @@ def name_rows(ids: Sequence[str] | None, n: int) -> ndarray:
     return np.array(names, dtype=object)
 
 
-def stack_or_none(arrays: list[ndarray | None]) -> ndarray | None:
-    """Return arrays stacked on a new first axis, or None if there are none."""
+def _joined(arrays: list[ndarray | None]) -> ndarray | None:
+    """Return arrays one behind the other, or None if there are none."""
     present = [array for array in arrays if array is not None]
-    return np.stack(present) if present else None
+    return np.concatenate(present) if present else None
