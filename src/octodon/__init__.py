@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from octodon.artifact.bundle import load, save
     from octodon.attribution.attribute import attribute
     from octodon.attribution.record import Attribution
+    from octodon.baselines.fit import baseline
     from octodon.data.examples import Examples
     from octodon.data.formats.barcodes import read_barcodes
     from octodon.data.formats.deepstarr import read_deepstarr
@@ -38,6 +39,7 @@ _HOMES = {
     "octodon.artifact.bundle": ("load", "save"),
     "octodon.attribution.attribute": ("attribute",),
     "octodon.attribution.record": ("Attribution",),
+    "octodon.baselines.fit": ("baseline",),
     "octodon.data.examples": ("Examples",),
     "octodon.data.formats.barcodes": ("read_barcodes",),
     "octodon.data.formats.deepstarr": ("read_deepstarr",),
@@ -75,6 +77,7 @@ __all__ = [
     "RunError",
     "Student",
     "attribute",
+    "baseline",
     "calibrate",
     "decode",
     "distill",

@@ -11,6 +11,7 @@ import typer
 KINDS = {
     "backbones": ("octodon.models.backbones", "backbones"),
     "heads": ("octodon.models.heads", "heads"),
+    "baselines": ("octodon.baselines.methods", "baselines"),
     "readers": ("octodon.data.formats", "readers"),
     "sets": ("octodon.data.sets", "sets"),
     "metrics": ("octodon.metrics", "metrics"),

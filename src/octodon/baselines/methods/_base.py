@@ -1,0 +1,34 @@
+"""What a baseline is: options, and how its networks are trained and read."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+from octodon.data.examples import Examples
+from octodon.ensemble.ensemble import Ensemble
+from octodon.models.model import ModelConfig
+from octodon.settings import Config
+
+
+@runtime_checkable
+class Train(Protocol):
+    """Trains networks on the baseline's data, with the backbone, seed and training settings of its caller."""
+
+    @property
+    def model(self) -> ModelConfig:
+        """What a network is, but for its head."""
+        ...
+
+    def __call__(self, *, members: int | None, head: str, training: Mapping[str, Any]) -> Ensemble:
+        """Return ``members`` networks with this head (None: as many as the caller has); ``training`` changes settings."""
+        ...
+
+
+class Baseline(Config, ABC):
+    """One way to an uncertainty; its fields are its options."""
+
+    @abstractmethod
+    def fit(self, data: Examples, train: Train) -> Ensemble:
+        """Return the trained model; ``data`` are those that ``train`` trains on."""
