@@ -1,6 +1,7 @@
 """The first block in one step equals the plain layers of PyTorch, computed in float64."""
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -76,6 +77,55 @@ def test_output_gradients_and_statistics(length: int, training: bool, bias: bool
         assert float(conv.bias.grad.abs().max()) < 1e-4
     elif bias:
         close(conv.bias.grad, reference[0].bias.grad)
+
+
+@pytest.mark.parametrize("length", [35, 144])
+@pytest.mark.parametrize("training", [True, False])
+def test_bfloat16_is_as_close_to_float64_as_the_plain_layers_in_bfloat16(length: int, training: bool) -> None:
+    x = _sequences(length)
+    weights = torch.randn(40, 24, length // 2, generator=torch.Generator().manual_seed(3))
+
+    def computed(way: Callable[[Tensor, nn.Module, nn.Module], Tensor]) -> list[Tensor]:
+        conv, norm = _layers()
+        norm.train(training)
+        with torch.autocast("cpu", torch.bfloat16):
+            output = way(x, conv, norm)
+        assert output.dtype == torch.bfloat16
+        (output * weights).sum().backward()
+        gradients = [conv.weight.grad, norm.weight.grad, norm.bias.grad]
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        # What the plain layers keep is a mean of rounded numbers.
+        torch.testing.assert_close(norm.running_mean, reference[1].running_mean.float(), rtol=3e-3, atol=3e-3)
+        torch.testing.assert_close(norm.running_var, reference[1].running_var.float(), rtol=3e-3, atol=3e-3)
+        return [output.detach(), *(g for g in gradients if g is not None)]
+
+    conv, norm = _layers()
+    norm.train(training)
+    reference = _reference(conv, norm)
+    output = reference(x.double())
+    (output * weights.double()).sum().backward()
+    exact = [output.detach(), reference[0].weight.grad, reference[1].weight.grad, reference[1].bias.grad]
+    ours = computed(first_block)
+    plain = computed(lambda x, conv, norm: torch.relu(layers.max_pool(norm(conv(x)), 2)))
+    for got, other, expected in zip(ours, plain, exact, strict=True):
+        error, allowed = (
+            float((value.double() - expected).norm() / expected.norm()) for value in (got, other)
+        )
+        assert 1e-5 < error < 2 * max(allowed, 0.002)
+
+
+def test_bfloat16_keeps_the_statistics_in_float32() -> None:
+    kept = []
+    for precision in (torch.float32, torch.bfloat16):
+        conv, norm = _layers()
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
+            first_block(_sequences(35), conv, norm)
+        kept.append((norm.running_mean, norm.running_var))
+    for exact, under_autocast in zip(*kept, strict=True):
+        torch.testing.assert_close(
+            under_autocast, exact, rtol=1e-6, atol=1e-7
+        )  # rounded inputs would differ by 1e-3
 
 
 def test_the_gradient_of_the_input_is_that_of_the_plain_layers() -> None:
