@@ -108,7 +108,7 @@ def test_outputs_gradients_and_statistics_are_those_of_each_network_alone(
 def test_twenty_steps_in_float32_are_those_of_each_member_alone(name: str, backbone: str) -> None:
     config, training = (
         _config(backbone, **NO_DROPOUT[backbone]),
-        TrainingConfig(epochs=2, batch_size=8, norm_momentum=1.0),
+        TrainingConfig(epochs=2, batch_size=8, norm_momentum=1.0, precision="float32"),
     )
     train, valid = _data(config.length, 77), _data(config.length, 40, seed=1)  # nine batches of 8, one of 5
     alone: list[list[tuple[Any, Tensor]]] = []
@@ -213,6 +213,7 @@ def test_augmented_batches_are_those_of_the_member_alone(name: str) -> None:
     training = TrainingConfig(
         epochs=1,
         batch_size=8,
+        precision="float32",
         augment=({"name": "shift", "most_bp": 5}, {"name": "mutate", "probability": 0.5}),
     )
     train = _data(config.length, 37)
