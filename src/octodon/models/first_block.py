@@ -143,14 +143,17 @@ class _PooledProduct(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> None:
         ctx.mark_non_differentiable(output[1])
+        ctx.set_materialize_grads(False)  # else zeros as large as the output are made for it
         ctx.save_for_backward(inputs[0], *output)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(  # type: ignore[override]  # the decorator hides the parameters' names
-        ctx: Any, *grad_outputs: Tensor
-    ) -> tuple[None, Tensor, Tensor]:
+        ctx: Any, *grad_outputs: Tensor | None
+    ) -> tuple[None, Tensor | None, Tensor | None]:
         gradient, _ = grad_outputs
+        if gradient is None:
+            return None, None, None
         windows, result, difference = ctx.saved_tensors
         rows, outputs = result.shape
         # Sums over thousands of positions: float32 also where their terms are bfloat16.
@@ -162,9 +165,9 @@ class _PooledProduct(torch.autograd.Function):
             both = buffer[: here.stop - start]
             # threshold_backward(g, s, 0) is g where s > 0, else 0; 17 times faster here than torch.where.
             alive = torch.ops.aten.threshold_backward(gradient[here], result[here], 0)
-            second = torch.ops.aten.threshold_backward(alive, difference[here], 0)
+            second = both[:, outputs:]
+            torch.ops.aten.threshold_backward(alive, difference[here], 0, grad_input=second)
             torch.sub(alive, second, out=both[:, :outputs])
-            both[:, outputs:] = second
             if windows.dtype == torch.float32:
                 by_weight.addmm_(windows[here].T, both)
             else:
