@@ -43,7 +43,7 @@ def test_the_best_epoch_is_kept_by_copy_when_validation_gets_worse_later() -> No
         model,
         train,
         valid,
-        TrainingConfig(epochs=12, batch_size=16, learning_rate=0.05, stop_patience=12),
+        TrainingConfig(epochs=12, batch_size=16, learning_rate=0.05, stop_patience=12, precision="float32"),
         seed=0,
         on_epoch=lambda record: states.append(_state(model)),
     )
@@ -272,7 +272,7 @@ def test_running_statistics_follow_the_batches_at_the_stated_momentum(
     data, model = _data(n=32), _model()
     with torch.no_grad():
         first = model.backbone.conv(torch.eye(4)[data.codes.long()].transpose(1, 2)).mean((0, 2))
-    config = TrainingConfig(epochs=1, batch_size=32, norm_momentum=momentum)
+    config = TrainingConfig(epochs=1, batch_size=32, norm_momentum=momentum, precision="float32")
     fit(model, data, data, config, seed=0)
     torch.testing.assert_close(model.backbone.norm.running_mean, expected * first, atol=1e-6, rtol=1e-4)
 
