@@ -82,11 +82,18 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="member k uses seed + k")
     parser.add_argument("--threads", type=int, default=0, help="threads per operation, 0 = every core")
     parser.add_argument("--shared-initialisation", action="store_true", help="repeat the released flaw")
+    parser.add_argument(
+        "--keep", type=Path, help="folder for finished members; the same command goes on there"
+    )
     arguments = parser.parse_args(argv)
     if arguments.max_members is None:
         arguments.max_members = arguments.members
     if min(arguments.members, arguments.max_members) < 2:
         parser.error("--members and --max-members must be at least 2: one member has no spread")
+    if arguments.keep is not None and arguments.shared_initialisation:
+        parser.error(
+            "--keep: members of a shared initialisation follow from one another and cannot be kept apart"
+        )
     return arguments
 
 
@@ -221,6 +228,13 @@ def train_ensemble(
     network = None
     members = min(arguments.members, arguments.max_members)
     for member in range(members):
+        kept = None if arguments.keep is None else arguments.keep / f"member_{member:03d}.npz"
+        if kept is not None and kept.is_file():
+            cost, found = load_member(kept)
+            for part_name in parts:
+                predictions[part_name].append(found[part_name])
+            fits.append(cost)
+            continue
         if network is None or not arguments.shared_initialisation:
             keras.backend.clear_session()  # or the graphs of earlier members stay in memory
             keras.utils.set_random_seed(arguments.seed + member)
@@ -234,8 +248,22 @@ def train_ensemble(
         cost.label_seconds = time.perf_counter() - start
         cost.test_pearson = pearson(predictions["test"][-1], parts["test"].y, names)
         fits.append(cost)
+        if kept is not None:
+            save_member(kept, cost, {part_name: arrays[-1] for part_name, arrays in predictions.items()})
         print_progress(f"member {member + 1}/{members}", cost)
     return {part_name: np.stack(arrays) for part_name, arrays in predictions.items()}, fits
+
+
+def save_member(path: Path, cost: Fit, predictions: Ensemble) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}")
+    np.savez(partial, cost=np.array(json.dumps(asdict(cost))), **predictions)
+    partial.rename(path)
+
+
+def load_member(path: Path) -> tuple[Fit, Ensemble]:
+    with np.load(path) as file:
+        return Fit(**json.loads(str(file["cost"]))), {name: file[name] for name in SPLIT_NAMES}
 
 
 def train_student(
@@ -380,6 +408,7 @@ def main(argv: list[str] | None = None) -> None:
     scores = score(parts["test"].y, ensemble["test"], student, names)
     cost = summarise_time(fits, student_cost, predict_rate, arguments)
     settings = vars(arguments) | {"data": arguments.data.name, "out": arguments.out.name, "targets": targets}
+    settings["keep"] = arguments.keep is not None
     result = {
         "implementation": "keras reference",
         "date_utc": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
