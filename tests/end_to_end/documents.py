@@ -122,7 +122,7 @@ def write_files_of_the_pages(folder: Path, experiment: str, rows: int = 1100) ->
         table[name] = gc + rng.normal(0, 0.1, len(gc))
     with gzip.open(folder / "mpra.tsv.gz", "wt") as file:
         table.to_csv(file, sep="\t", index=False)
-    _write_fasta(folder / "sequences.fa", table["sequence"][:40])
+    _write_fasta(folder / "sequences.fa", list(table["sequence"][:40]))
     ids = [f"row{i + 1}" for i in range(len(table))]
     members = [
         pd.DataFrame({"id": ids, "member": m, "K562": gc + rng.normal(0, 0.1, len(gc))}) for m in range(3)
@@ -144,5 +144,5 @@ def write_files_of_the_pages(folder: Path, experiment: str, rows: int = 1100) ->
     (folder / "experiment.toml").write_text(experiment)
 
 
-def _write_fasta(path: Path, sequences: pd.Series) -> None:
+def _write_fasta(path: Path, sequences: list[str]) -> None:
     path.write_text("".join(f">s{i}\n{s}\n" for i, s in enumerate(sequences)))
