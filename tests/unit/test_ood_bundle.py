@@ -68,7 +68,7 @@ def test_features_are_those_of_the_backbone_in_any_batch(student: Student) -> No
     np.testing.assert_allclose(features_in_batches(student.network, codes, batch_size=2), whole, atol=1e-6)
 
 
-@pytest.mark.parametrize("score", ["kmer", "knn"])
+@pytest.mark.parametrize("score", ["kmer", "knn", "markov"])
 def test_a_bundle_keeps_the_detector(student: Student, tmp_path: Path, score: str) -> None:
     made = fit_ood(student, examples(200), score=score, device="cpu")
     save(made, tmp_path / "student")
@@ -113,8 +113,8 @@ def test_damaged_files_are_one_line(student: Student, tmp_path: Path) -> None:
     (folder / "ood.json").write_text('{"score": "new", "threshold_percentile": 99}')
     save(fit_ood(student, examples(200), device="cpu"), folder)
     card = (folder / "ood.json").read_text()
-    (folder / "ood.json").write_text(card.replace("kmer", "kmers"))
-    with pytest.raises(BundleError, match="made with the score 'kmers'; did you mean 'kmer'"):
+    (folder / "ood.json").write_text(card.replace("markov", "markow"))
+    with pytest.raises(BundleError, match="made with the score 'markow'; did you mean 'markov'"):
         load(folder)
 
 
@@ -141,7 +141,7 @@ def test_the_command_fits_into_the_bundle(student: Student, tmp_path: Path) -> N
     )
     result = CliRunner().invoke(app, [*command, "--threshold", "95"])
     assert result.exception is None, result.output
-    assert "kmer, fitted on 80 training sequences" in result.output
+    assert "markov, fitted on 80 training sequences" in result.output
     made = load(tmp_path / "student")
     assert made.detector is not None
     assert made.detector.threshold == 95

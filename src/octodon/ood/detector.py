@@ -12,7 +12,7 @@ from numpy import ndarray
 from octodon.errors import ConfigError, DataError
 from octodon.ood import Observed, scores
 
-DEFAULT_SCORE = "kmer"
+DEFAULT_SCORE = "markov"
 DEFAULT_THRESHOLD = 99.0
 _QUANTILES = 1001
 _FEWEST = 20
