@@ -1,6 +1,7 @@
 """Bundles: what is saved comes back, what is damaged is refused, and nothing in one is ever run."""
 
 import json
+import os
 import pickle
 from collections.abc import Callable
 from dataclasses import replace
@@ -65,16 +66,21 @@ def test_a_student_of_a_custom_backbone_comes_back_bit_for_bit(head: str, tmp_pa
     assert same_weights(loaded.fitted.weights, student.fitted.weights)
 
 
-def test_a_bundle_is_three_files_of_data(tmp_path: Path) -> None:
+def test_a_bundle_is_four_files_of_data(tmp_path: Path) -> None:
     save(ensemble(), tmp_path / "bundle")
     files = sorted((tmp_path / "bundle").iterdir())
-    assert [file.name for file in files] == ["config.json", "provenance.json", "weights.safetensors"]
+    assert [file.name for file in files] == [
+        "config.json",
+        "provenance.json",
+        "selftest.safetensors",
+        "weights.safetensors",
+    ]
     for file in files[:2]:
         json.loads(file.read_text())
     for file in files:
         with pytest.raises((pickle.UnpicklingError, ValueError, KeyError, IndexError, EOFError)):
             pickle.loads(file.read_bytes())
-    stacked = load_file(files[2])
+    stacked = load_file(files[3])
     assert stacked["backbone.conv.weight"].shape == (3, 8, 4, 5)  # members first
 
 
@@ -87,7 +93,9 @@ def test_a_backbone_that_is_not_part_of_octodon_must_be_named_by_the_caller(
     code.write_text(f"import pathlib\npathlib.Path({str(flag)!r}).touch()\nfrom tiny import TinyBackbone\n")
     name = f"{code}:TinyBackbone"
     model = MODEL if given == "custom" else replace(MODEL, backbone=name)
-    save(replace(ensemble(), model=model), tmp_path / "bundle")
+    save(replace(ensemble(), model=model), tmp_path / "bundle")  # its self-test runs what the caller named
+    flag.unlink(missing_ok=True)
+    os.utime(code, ns=(1, 1))  # changed, so that it would be run again
     with pytest.raises(BundleError, match=r"which is not part of octodon; name its code yourself") as caught:
         load(tmp_path / "bundle")
     assert "\n" not in str(caught.value)

@@ -17,6 +17,7 @@ from safetensors.torch import save as to_bytes
 
 import octodon
 from octodon.artifact.detector import read_detector, write_detector
+from octodon.artifact.selftest import recalibrate_selftest, write_selftest
 from octodon.atomic import atomic_folder, write_json
 from octodon.calibration.calibration import Calibration
 from octodon.distillation.student import Student
@@ -85,6 +86,7 @@ def save(model: Ensemble | Student, path: str | Path, provenance: Mapping[str, A
             write_json(folder / CALIBRATION, model.calibration.to_dict())
         if model.detector is not None:
             write_detector(folder, model.detector)
+        write_selftest(folder, model)
     return Path(path)
 
 
@@ -166,6 +168,7 @@ def save_calibration(path: str | Path, calibration: Calibration) -> Path:
             f"{folder}: has targets {targets}, the calibration {calibration.target_names}; calibrate this bundle"
         )
     write_json(folder / CALIBRATION, calibration.to_dict())
+    recalibrate_selftest(folder, calibration)
     return folder / CALIBRATION
 
 

@@ -14,6 +14,7 @@ from octodon.cli import (
     demo,
     distill,
     doctor,
+    export,
     listing,
     motifs,
     ood,
@@ -24,6 +25,7 @@ from octodon.cli import (
     simulate,
     sweep,
     variants,
+    verify,
 )
 from octodon.errors import OctodonError
 
@@ -52,6 +54,8 @@ for module in (
     sweep,
     simulate,
     demo,
+    export,
+    verify,
     doctor,
     listing,
 ):

@@ -36,6 +36,7 @@ def ood(
     """Teach a bundle which sequences are unlike its training sequences; predict then adds ood_score and ood."""
     from octodon.artifact.bundle import load
     from octodon.artifact.detector import write_detector
+    from octodon.artifact.selftest import write_selftest
     from octodon.cli.output import say
     from octodon.experiment.config import load_config
     from octodon.experiment.prepare import read_split
@@ -49,4 +50,5 @@ def ood(
     )
     assert fitted.detector is not None
     file = write_detector(bundle, fitted.detector)
+    write_selftest(bundle, fitted)
     say(f"{fitted.detector.score}, fitted on {len(train):,} training sequences -> {file}")

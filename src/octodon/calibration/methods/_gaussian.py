@@ -9,6 +9,8 @@ from jaxtyping import Float
 from numpy import ndarray
 from scipy.special import ndtri
 
+from octodon.calibration._form import Form
+
 Learnt = TypeVar("Learnt")
 
 
@@ -16,6 +18,12 @@ def gaussian_offsets(std: Float[ndarray, " n"], level: float) -> tuple[ndarray, 
     """Return -z std and z std, with z the normal quantile at (1 + level) / 2: 1.645 for 0.9."""
     reach = ndtri((1 + level) / 2) * std
     return -reach, reach
+
+
+def gaussian_form(level: float, factor: float = 1.0, **scale: Any) -> Form:
+    """Return the form of std = factor * scale with the interval of a normal distribution."""
+    reach = float(ndtri((1 + level) / 2)) * factor
+    return Form(std=(factor,), lower=(-reach,), upper=(reach,), **scale)
 
 
 class Plain:

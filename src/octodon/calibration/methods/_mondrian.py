@@ -71,12 +71,15 @@ class Mondrian:
 
     def offsets(self, rows: Rows, level: float) -> tuple[Float[ndarray, " n"], Float[ndarray, " n"]]:
         """Return minus and plus the score of the level's rank in the row's cell, times the scale."""
-        ranked = [
+        reach = np.array(self.ranked(level))[self._cell(rows)] * scale_of(self.scale, rows)
+        return -reach, reach
+
+    def ranked(self, level: float) -> list[float]:
+        """Return the score of the level's rank in each cell."""
+        return [
             score_at(np.array(scores), level, f" in cell {cell + 1} of {len(self.scores)}")
             for cell, scores in enumerate(self.scores)
         ]
-        reach = np.array(ranked)[self._cell(rows)] * scale_of(self.scale, rows)
-        return -reach, reach
 
     def to_plain(self) -> dict[str, Any]:
         """Return the fields as JSON holds them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -46,6 +46,11 @@ def scale_of(scale: Scale, rows: Rows) -> Float[ndarray, " n"]:
     if "floor_std" in scale:
         return np.maximum(total_std(rows).astype(np.float64), scale["floor_std"])
     return Components.from_plain(dict(scale)).std(rows)
+
+
+def scale_form(scale: Scale) -> dict[str, Any]:
+    """Return the scale by the names of a ``Form``: the total std above its floor, or the fitted components."""
+    return dict(scale)
 
 
 def root_mean_square(scores: tuple[float, ...]) -> float:

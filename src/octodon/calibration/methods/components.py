@@ -10,9 +10,10 @@ from jaxtyping import Float
 from numpy import ndarray
 from scipy.optimize import minimize, nnls
 
+from octodon.calibration._form import Form
 from octodon.calibration._rows import Rows
 from octodon.calibration.methods import methods
-from octodon.calibration.methods._gaussian import Plain, gaussian_offsets
+from octodon.calibration.methods._gaussian import Plain, gaussian_form, gaussian_offsets
 from octodon.errors import DataError
 
 # Share of the mean squared residual below which the constant does not go: a variance of zero has no likelihood.
@@ -54,6 +55,11 @@ class Components(Plain):
     def offsets(self, rows: Rows, level: float) -> tuple[Float[ndarray, " n"], Float[ndarray, " n"]]:
         """Return -z std and z std."""
         return gaussian_offsets(self.std(rows), level)
+
+    def form(self, level: float) -> Form:
+        """Return the three factors as the scale."""
+        scale = {"epistemic": self.epistemic, "noise": self.noise, "constant_var": self.constant_var}
+        return gaussian_form(level, **scale)
 
 
 def _fit(rows: Rows, residual: Float[ndarray, " n"], near: Components | None) -> Components:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from octodon.calibration._form import Form
 from octodon.calibration._rows import Rows, ascending, two_sided
 from octodon.calibration.methods import methods
 from octodon.calibration.methods._gaussian import Plain
@@ -17,6 +18,7 @@ from octodon.calibration.methods._standardised import (
     ScaleName,
     learn_scale,
     root_mean_square,
+    scale_form,
     scale_of,
 )
 
@@ -53,3 +55,9 @@ class Isotonic(Plain):
         below, above = two_sided(np.array(self.scores), level)
         scale = scale_of(self.scale, rows)
         return below * scale, above * scale
+
+    def form(self, level: float) -> Form:
+        """Return the scale with the two quantiles of the scores."""
+        below, above = two_sided(np.array(self.scores), level)
+        std = root_mean_square(self.scores)
+        return Form(std=(std,), lower=(below,), upper=(above,), **scale_form(self.scale))

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from octodon.calibration._form import Form
 from octodon.calibration._rows import Rows, ascending, score_at
 from octodon.calibration.methods import methods
 from octodon.calibration.methods._gaussian import Plain
@@ -17,6 +18,7 @@ from octodon.calibration.methods._standardised import (
     ScaleName,
     learn_scale,
     root_mean_square,
+    scale_form,
     scale_of,
 )
 
@@ -51,3 +53,9 @@ class Normalised(Plain):
         """Return minus and plus the score of the level's rank, times the scale."""
         reach = score_at(np.array(self.scores), level) * scale_of(self.scale, rows)
         return -reach, reach
+
+    def form(self, level: float) -> Form:
+        """Return the scale with the score of the level's rank."""
+        reach = score_at(np.array(self.scores), level)
+        std = root_mean_square(self.scores)
+        return Form(std=(std,), lower=(-reach,), upper=(reach,), **scale_form(self.scale))

@@ -9,9 +9,10 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from octodon.calibration._form import Form
 from octodon.calibration._rows import Rows, positive_std, total_std
 from octodon.calibration.methods import methods
-from octodon.calibration.methods._gaussian import Plain, gaussian_offsets
+from octodon.calibration.methods._gaussian import Plain, gaussian_form, gaussian_offsets
 
 
 @final
@@ -38,3 +39,7 @@ class Scaling(Plain):
     def offsets(self, rows: Rows, level: float) -> tuple[Float[ndarray, " n"], Float[ndarray, " n"]]:
         """Return -z std and z std."""
         return gaussian_offsets(self.std(rows), level)
+
+    def form(self, level: float) -> Form:
+        """Return the total std as the scale."""
+        return gaussian_form(level, self.factor)

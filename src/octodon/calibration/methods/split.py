@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from octodon.calibration._form import Form
 from octodon.calibration._rows import Rows, ascending, score_at
 from octodon.calibration.methods import methods
 from octodon.calibration.methods._gaussian import Plain
@@ -41,3 +42,9 @@ class Split(Plain):
         """Return minus and plus the residual of the level's rank."""
         reach = np.full(len(rows.mean), score_at(np.array(self.scores), level))
         return -reach, reach
+
+    def form(self, level: float) -> Form:
+        """Return one width, whatever the stds."""
+        reach = score_at(np.array(self.scores), level)
+        std = root_mean_square(self.scores)
+        return Form(std=(std,), lower=(-reach,), upper=(reach,), epistemic=0.0, noise=0.0, constant_var=1.0)

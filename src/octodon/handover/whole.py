@@ -1,0 +1,276 @@
+"""A model with all that it says as ONE torch module: codes in; mean, stds, interval and unlikeness out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from octodon.calibration._form import Expressible, Form
+from octodon.calibration.calibration import Calibration
+from octodon.calibration.methods._gaussian import gaussian_form
+from octodon.distillation.student import Student
+from octodon.ensemble.ensemble import Ensemble
+from octodon.errors import ConfigError, DataError
+from octodon.handover.unlikeness import IN_GRAPH, Percentile
+from octodon.models.heads import Moments
+from octodon.models.model import Model
+from octodon.records import check_level
+
+OUTPUTS = ("mean", "epistemic_std", "aleatoric_std", "calibrated_std", "lower", "upper", "ood_score", "ood")
+"""Names of outputs, in their order; a model that does not give one leaves it out."""
+
+
+class Whole(nn.Module):
+    """The module; see ``assemble``.
+
+    Attributes
+    ----------
+    output_names : tuple of str
+        Those of ``OUTPUTS`` that ``forward`` returns.
+    """
+
+    def __init__(
+        self, networks: list[Model], length: int, interval: Interval | None, percentile: Percentile | None
+    ) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+        self.interval = interval
+        self.percentile = percentile
+        self.register_buffer("one_hot", torch.eye(5, 4))
+        with torch.no_grad():
+            said = self._said(torch.zeros((2, length), dtype=torch.uint8))
+        self.output_names = tuple(name for name in OUTPUTS if name in said)
+
+    def forward(self, codes: UInt8[Tensor, "n l"]) -> tuple[Tensor, ...]:
+        """Return the outputs in the order of ``output_names``."""
+        said = self._said(codes)
+        return tuple(said[name] for name in self.output_names)
+
+    def _said(self, codes: UInt8[Tensor, "n l"]) -> dict[str, Tensor]:
+        x = self.get_buffer("one_hot")[codes.long()].transpose(1, 2)
+        features = [network.backbone(x) for network in self.networks]  # type: ignore[operator]
+        heads = [network.head for network in self.networks]
+        moments = [head.read(head(own)) for head, own in zip(heads, features, strict=True)]  # type: ignore[operator]
+        said = _combined(moments)
+        raw = dict(said)
+        if self.interval is not None:
+            said |= self.interval(said["mean"], said.get("epistemic_std"), said.get("aleatoric_std"))
+        if self.percentile is not None:
+            seen = {"codes": x, "features": features[0]} | raw
+            said["ood_score"], said["ood"] = self.percentile(seen)
+        return said
+
+
+class Interval(nn.Module):
+    """A calibration as it is at one level, or a model's own promise."""
+
+    edges: Tensor | None
+
+    def __init__(self, forms: tuple[Form, ...], replicates: tuple[int, ...] | None, gives_std: bool) -> None:
+        super().__init__()
+        self.gives_std = gives_std
+        for name in ("epistemic", "noise", "constant_var", "floor_std"):
+            self.register_buffer(name, torch.tensor([getattr(form, name) for form in forms]))
+        counts = torch.tensor(replicates if replicates is not None else (1,) * len(forms))
+        self.register_buffer("share", 1 / counts.to(torch.float32))
+        cells = max(len(form.edges) for form in forms)
+        edges = [(*form.edges, *(np.inf,) * (cells - len(form.edges))) for form in forms]
+        self.register_buffer("edges", torch.tensor(edges, dtype=torch.float32) if cells else None)
+        for name in ("std", "lower", "upper"):
+            rows = [getattr(form, name) for form in forms]
+            rows = [(*row, *(row[-1],) * (cells + 1 - len(row))) for row in rows]
+            factors = torch.tensor(rows, dtype=torch.float32)
+            # the first cell's, and the steps from edge to edge: no look-up by row and target is needed
+            self.register_buffer(f"{name}_first", factors[:, 0].clone())
+            self.register_buffer(f"{name}_steps", factors.diff(dim=1))
+
+    def forward(
+        self,
+        mean: Float[Tensor, "n t"],
+        epistemic_std: Float[Tensor, "n t"] | None,
+        aleatoric_std: Float[Tensor, "n t"] | None,
+    ) -> dict[str, Tensor]:
+        """Return lower and upper end, and the calibrated std if there is a calibration."""
+        # not zeros_like, which an exporter takes for a constant of the example's number of rows
+        variance = self.get_buffer("constant_var") + 0.0 * mean
+        if epistemic_std is not None:
+            variance = variance + self.get_buffer("epistemic") * epistemic_std.square()
+        if aleatoric_std is not None:
+            noise_var = aleatoric_std.square() * self.get_buffer("share")
+            variance = variance + self.get_buffer("noise") * noise_var
+        scale = torch.maximum(variance.sqrt(), self.get_buffer("floor_std"))
+        std, lower, upper = (self._factor(name, mean) * scale for name in ("std", "lower", "upper"))
+        said = {"lower": mean + lower, "upper": mean + upper}
+        return said | ({"calibrated_std": std} if self.gives_std else {})
+
+    def _factor(self, name: str, mean: Float[Tensor, "n t"]) -> Tensor:
+        """Return the factor of every row's cell."""
+        first = self.get_buffer(f"{name}_first")
+        if self.edges is None:
+            return first
+        above = (mean.unsqueeze(2) >= self.edges).to(mean.dtype)
+        return first + (above * self.get_buffer(f"{name}_steps")).sum(2)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Assembled:
+    """A whole model, and what has to be known to read it.
+
+    Attributes
+    ----------
+    module : Whole
+        In evaluation mode.
+    level : float or None
+        Of the interval, if there is one.
+    interval : str or None
+        What makes it, as ``octodon predict`` says it.
+    """
+
+    module: Whole
+    level: float | None
+    interval: str | None
+
+
+def assemble(
+    model: Student | Ensemble,
+    *,
+    level: float | None = None,
+    calibrated: bool = True,
+    say: Callable[[str], None] = lambda line: None,
+) -> Assembled:
+    """Return all that a model says as one module of plain torch operations.
+
+    Parameters
+    ----------
+    level : float, optional
+        Of the interval, by default that of the calibration.
+    calibrated : bool
+        False: as if the model were not calibrated; with a level: mean +- z std of one measurement.
+    say : callable
+        Told in one line what is left out.
+
+    Raises
+    ------
+    ConfigError
+        A level outside (0, 1), or a calibration that no graph can hold.
+    DataError
+        A level without a calibration, or one that needs more calibration rows.
+    """
+    networks = [network_for_graph(model, position) for position in range(_count(model))]
+    interval, what = None, None
+    if calibrated and model.calibration is not None:
+        forms = forms_of(model.calibration, level)
+        level = model.calibration.level if level is None else level
+        interval = Interval(forms, model.calibration.replicates, gives_std=True)
+        what = model.calibration.describe(level)
+    elif level is not None:
+        interval, what = _promise(model, level, calibrated)
+    module = (
+        Whole(networks, model.model.length, interval, _percentile(model, say)).eval().requires_grad_(False)
+    )
+    return Assembled(module=module, level=level, interval=what)
+
+
+def forms_of(calibration: Calibration, level: float | None = None) -> tuple[Form, ...]:
+    """Return what a calibration does at a level, target by target, as numbers.
+
+    Raises
+    ------
+    ConfigError
+        A level outside (0, 1), or a method that has no such form.
+    DataError
+        A level that needs more calibration rows.
+    """
+    level = calibration.level if level is None else check_level(level)
+    forms = []
+    for fitted in calibration.per_target:
+        if not isinstance(fitted, Expressible):
+            raise ConfigError(
+                f"calibration by {calibration.method!r} needs more than a sequence's own prediction, so that no graph can hold "
+                f"it; calibrate with another method (octodon list calibrations), or export --uncalibrated"
+            )
+        forms.append(fitted.form(level))
+    return tuple(forms)
+
+
+def network_for_graph(model: Student | Ensemble, position: int = 0) -> Model:
+    """Return a network of its own that computes what the model's does, every convolution with its padding in numbers.
+
+    ONNX knows "same" padding only for convolutions without dilation.
+    """
+    ensemble = (
+        model
+        if isinstance(model, Ensemble)
+        else Ensemble(
+            model=model.model, target_names=model.target_names, units=model.units, members=(model.fitted,)
+        )
+    )
+    network = ensemble.network(position)
+    for parent in list(network.modules()):
+        for name, layer in list(parent.named_children()):
+            if isinstance(layer, nn.Conv1d) and layer.padding == "same":
+                setattr(parent, name, _padded_in_numbers(layer))
+    return network.eval()
+
+
+def _padded_in_numbers(conv: nn.Conv1d) -> nn.Module:
+    total = conv.dilation[0] * (conv.kernel_size[0] - 1)
+    if total % 2 == 0 or conv.padding_mode != "zeros":
+        conv.padding = (total // 2,) if conv.padding_mode == "zeros" else conv.padding
+        return conv
+    conv.padding = (0,)
+    return nn.Sequential(nn.ConstantPad1d((total // 2, total - total // 2), 0.0), conv)
+
+
+def _promise(model: Student | Ensemble, level: float, calibrated: bool) -> tuple[Interval, str]:
+    """Return mean +- z std of one measurement, which has to be asked for."""
+    check_level(level)
+    if calibrated:
+        raise DataError(
+            f"level {level}: this model was never calibrated, so that nothing is known about its intervals; calibrate it "
+            f"(octodon calibrate), or ask for its own promise (--uncalibrated)"
+        )
+    said = model.predict(np.zeros((1, model.model.length), dtype=np.uint8), device="cpu", calibrated=False)
+    if said.total_std is None:
+        raise DataError("interval: the model gives no std; calibrate it, which needs none")
+    forms = (gaussian_form(level),) * len(model.target_names)
+    return Interval(
+        forms, None, gives_std=False
+    ), f"gaussian, not calibrated, level {level:g}, one measurement"
+
+
+def _percentile(model: Student | Ensemble, say: Callable[[str], None]) -> Percentile | None:
+    if model.detector is None:
+        return None
+    if model.detector.score not in IN_GRAPH:
+        say(f"left out: the out-of-distribution score {model.detector.score!r} cannot go into a graph")
+        return None
+    return Percentile(model.detector)
+
+
+def _count(model: Student | Ensemble) -> int:
+    return len(model.members) if isinstance(model, Ensemble) else 1
+
+
+def _combined(moments: list[Moments]) -> dict[str, Tensor]:
+    """Return mean and stds by the law of total variance, as ``MemberPredictions.combine``; of one network its own."""
+    first = moments[0]
+    if len(moments) == 1:
+        said = {
+            "mean": first.mean,
+            "epistemic_std": first.epistemic_std,
+            "aleatoric_std": first.aleatoric_std,
+        }
+        return {name: values for name, values in said.items() if values is not None}
+    means = torch.stack([own.mean for own in moments])
+    centre = means.mean(0)
+    said = {"mean": centre, "epistemic_std": (means - centre).square().mean(0).sqrt()}
+    if first.aleatoric_std is not None:
+        noise = torch.stack([own.aleatoric_std for own in moments])  # type: ignore[misc]  # all members have one head
+        said["aleatoric_std"] = noise.square().mean(0).sqrt()
+    return said
