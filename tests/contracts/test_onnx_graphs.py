@@ -155,7 +155,8 @@ def test_an_ensemble_follows_the_law_of_total_variance(tmp_path: Path) -> None:
 def test_what_a_file_says_of_itself(tmp_path: Path) -> None:
     import json
 
-    student = fit_ood(calibrated(small_student(), "normalised"), random_sequences(300, 62))
+    student = calibrated(small_student(), "normalised")
+    student = fit_ood(student, random_sequences(300, 62), score="kmer")
     session = open_session(str(export_onnx(student, tmp_path / "x.onnx")))
     props = session.get_modelmeta().custom_metadata_map
     assert json.loads(props["octodon.targets"]) == ["Dev", "Hk"]

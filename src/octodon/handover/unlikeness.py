@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from octodon.ood.detector import Detector
 from octodon.ood.kmer import K
 from octodon.ood.knn import NEIGHBOUR
+from octodon.ood.markov import COMPOSITION, ORDER
 
 Seen = Mapping[str, Tensor]
 """What a score may look at: "codes" as one-hot (n, 4, l), "features" (n, f), "epistemic_std" (n, t)."""
@@ -82,6 +84,35 @@ class _Kmer(nn.Module):
         return self.gaussian(counts + counts[:, self.get_buffer("other")])
 
 
+class _Markov(nn.Module):
+    """Negative log-likelihood under a Markov chain, less half of what the sequence's own composition explains."""
+
+    def __init__(self, arrays: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.register_buffer("log_probability", arrays["log_probability"])
+        self.register_buffer("letters", torch.arange(4.0)[:, None])
+
+    def forward(self, x: Float[Tensor, "n 4 l"]) -> Float[Tensor, " n"]:
+        count = x.sum(2)
+        share = count / count.sum(1, keepdim=True).clamp(min=1)
+        own = (share * torch.where(share > 0, share, torch.ones_like(share)).log()).sum(1)
+        return COMPOSITION * own - self._chain(x)
+
+    def _chain(self, x: Float[Tensor, "n 4 l"]) -> Float[Tensor, " n"]:
+        """Return the mean log-probability over the words without N."""
+        width = x.shape[2] - ORDER
+        if width < 1:
+            return 0.0 * x[:, 0, 0] + math.log(0.25)
+        letter, is_known = (x * self.get_buffer("letters")).sum(1), x.sum(1)
+        number, known = letter[:, :width], is_known[:, :width]
+        for place in range(1, ORDER + 1):
+            number = 4 * number + letter[:, place : place + width]
+            known = known * is_known[:, place : place + width]
+        logs = self.get_buffer("log_probability")[number.long()] * known
+        count = known.sum(1)
+        return torch.where(count > 0, logs.sum(1) / count.clamp(min=1), 0.0 * count + math.log(0.25))
+
+
 class _Knn(nn.Module):
     """Distance to the 10th nearest training sequence, features scaled to unit length."""
 
@@ -110,6 +141,7 @@ class _Epistemic(nn.Module):
 
 IN_GRAPH: dict[str, Callable[[Mapping[str, Tensor]], nn.Module]] = {
     "kmer": _Kmer,
+    "markov": _Markov,
     "mahalanobis": _Gaussian,
     "knn": _Knn,
     "epistemic": _Epistemic,
