@@ -16,6 +16,7 @@ from octodon.training import loop
 from octodon.training.checkpoint import Checkpoint, read_header
 from octodon.training.config import TrainingConfig
 from octodon.training.loop import LabelledCodes, fit
+from octodon.training.optimiser import build_optimiser
 from octodon.training.schedule import Schedule
 from octodon.training.state import EpochRecord
 
@@ -122,7 +123,7 @@ def test_moments_follow_the_layout_of_their_parameter(tmp_path: Path) -> None:
         model.backbone.conv.weight.detach().transpose(0, 2).contiguous().transpose(0, 2)
     )
     model.backbone.conv.weight = turned
-    optimiser = loop._optimiser(model, PLATEAU)
+    optimiser = build_optimiser(model, PLATEAU)
     state = Checkpoint(path=tmp_path / "state", identity="this").load()
     assert state is not None
     loop._restore(
@@ -142,7 +143,7 @@ def test_writes_keep_their_distance(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert checkpoint.is_due
     _, history = _fit(None, PLATEAU.model_copy(update={"epochs": 1}))
     model = build_model(ModelConfig(backbone=TinyBackbone, length=LENGTH, n_targets=2), 0)
-    checkpoint.save(loop._state(model, loop._optimiser(model, PLATEAU), Schedule(PLATEAU), {}, history))
+    checkpoint.save(loop._state(model, build_optimiser(model, PLATEAU), Schedule(PLATEAU), {}, history))
     assert not checkpoint.is_due
     now[0] = 119.9
     assert not checkpoint.is_due

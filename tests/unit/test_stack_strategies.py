@@ -51,8 +51,8 @@ def _data(length: int, n: int, seed: int = 0, labels: tuple[str, ...] = ("activi
     return LabelledCodes(codes=codes, labels=made)
 
 
-def _stack(name: str, models: list[Model], length: int) -> Any:
-    return strategies[name](with_streams(models[0], length), StackState.of(models))
+def _stack(name: str, models: list[Model], length: int, optimiser: str = "adam") -> Any:
+    return strategies[name](with_streams(models[0], length), StackState.of(models, optimiser))
 
 
 def _refuses(name: str, models: list[Model], length: int) -> bool:
@@ -104,11 +104,23 @@ def test_outputs_gradients_and_statistics_are_those_of_each_network_alone(
 
 
 @every_strategy
-@pytest.mark.parametrize("backbone", ["deepstarr", "residualbind", "mprann"])
-def test_twenty_steps_in_float32_are_those_of_each_member_alone(name: str, backbone: str) -> None:
+@pytest.mark.parametrize(
+    ("backbone", "optimiser"),
+    [("deepstarr", "adam"), ("residualbind", "adam"), ("mprann", "adam"), ("deepstarr", "muon")],
+)
+def test_twenty_steps_in_float32_are_those_of_each_member_alone(
+    name: str, backbone: str, optimiser: Any
+) -> None:
     config, training = (
         _config(backbone, **NO_DROPOUT[backbone]),
-        TrainingConfig(epochs=2, batch_size=8, norm_momentum=1.0, precision="float32"),
+        TrainingConfig(
+            epochs=2,
+            batch_size=8,
+            norm_momentum=1.0,
+            precision="float32",
+            optimiser=optimiser,
+            weight_decay=0.01,
+        ),
     )
     train, valid = _data(config.length, 77), _data(config.length, 40, seed=1)  # nine batches of 8, one of 5
     alone: list[list[tuple[Any, Tensor]]] = []
@@ -146,7 +158,7 @@ def _stepper(
     for model in models:
         model.head.fit_scale(train.labels)
         set_layers(model, training)
-    return Stepper(_stack(name, models, config.length), train, training)
+    return Stepper(_stack(name, models, config.length, training.optimiser), train, training)
 
 
 def _run_epoch(

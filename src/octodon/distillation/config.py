@@ -18,6 +18,7 @@ _PUBLISHED: dict[str, Any] = {
     "training": {
         "schedule": "plateau",
         "epochs": 100,
+        "optimiser": "adam",
         "learning_rate": 1e-3,
         "decay_factor": 0.2,
         "norm_momentum": "backbone",
@@ -47,8 +48,12 @@ class StudentTraining(TrainingConfig):
         ge=0,
         description=f"0: as many as make {PASSES} passes per training sequence, copies counted",
     )
+    optimiser: Literal["adam", "muon"] = Field(
+        default="muon",
+        description="as for members; muon needs a fraction of the passes to match a function without noise",
+    )
     learning_rate: float = Field(
-        default=3e-3, gt=0, description="peak; labels without noise allow large steps"
+        default=6e-3, gt=0, description="peak; labels without noise allow large steps"
     )
     schedule: Literal["plateau", "cosine"] = Field(default="cosine", description="as for members")
     dropout: float | Literal["auto", "backbone"] = Field(

@@ -13,12 +13,16 @@ from octodon.training.augment import check_recipe
 
 
 class TrainingConfig(Config):
-    """Adam on batches, with a schedule for the learning rate; the weights of the best validation epoch are kept."""
+    """An optimiser on batches, with a schedule for the learning rate; the weights of the best validation epoch are kept."""
 
     epochs: int = Field(default=100, ge=1, description="most epochs")
     batch_size: int = Field(default=128, ge=2, description="sequences per step")
+    optimiser: Literal["adam", "muon"] = Field(
+        default="adam",
+        description="adam, or muon: the matrices of the backbone move along orthogonalised momentum, the rest by Adam",
+    )
     learning_rate: float = Field(
-        default=1e-3, gt=0, description="of Adam, at the start (plateau) or the peak (cosine)"
+        default=1e-3, gt=0, description="at the start (plateau) or the peak (cosine)"
     )
     schedule: Literal["plateau", "cosine"] = Field(
         default="plateau",

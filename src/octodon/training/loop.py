@@ -21,6 +21,7 @@ from octodon.training.augment import ALTERED, Batches
 from octodon.training.batches import batch_slices, epoch_order
 from octodon.training.checkpoint import Checkpoint
 from octodon.training.config import TrainingConfig
+from octodon.training.optimiser import build_optimiser
 from octodon.training.schedule import Schedule
 from octodon.training.state import EpochRecord, TrainingState
 
@@ -92,7 +93,7 @@ def fit(
     device = next(model.parameters()).device
     model.head.fit_scale(train.labels)
     set_layers(model, config)
-    optimiser = _optimiser(model, config)
+    optimiser = build_optimiser(model, config)
     schedule = Schedule(config, steps_per_epoch=len(batch_slices(len(train), config.batch_size)))
     history: list[EpochRecord] = []
     best: dict[str, Tensor] = {}
@@ -212,14 +213,6 @@ def n_present(label: Tensor) -> Tensor:
     present = torch.isfinite(label)
     # of replicates (n, t, r) one is enough
     return (present.any(2) if present.dim() == 3 else present).sum().clamp(min=1)
-
-
-def _optimiser(model: Model, config: TrainingConfig) -> torch.optim.Optimizer:
-    kind = torch.optim.AdamW if config.weight_decay > 0 else torch.optim.Adam
-    # eps of Keras; one fused kernel instead of one a tensor.
-    return kind(
-        model.parameters(), lr=config.learning_rate, eps=1e-7, weight_decay=config.weight_decay, fused=True
-    )
 
 
 def _state(

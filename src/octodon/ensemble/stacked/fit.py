@@ -184,7 +184,7 @@ class _Training:
         self.model = networks[0]
         self.names = list(self.model.state_dict())
         self.train, self.valid = train.to(device), valid.to(device)
-        self.state = StackState.of([network.to(device) for network in networks])
+        self.state = StackState.of([network.to(device) for network in networks], self.config.optimiser)
         self.plan = StackPlan(
             template=with_streams(self.model, jobs[0].model.length),
             train=self.train,

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from octodon.ensemble.stacked.unsuitable import Unsuitable
 from octodon.models.model import Model
+from octodon.training.optimiser import is_matrix
 
 _ALIGNMENT = 64
 """Every tensor begins at a multiple of 256 bytes, so that kernels read it in full vectors."""
@@ -28,10 +29,14 @@ class StackState:
         Shape of every trainable tensor of one member, by name, in the order of the row.
     flat, gradients, exp_avg, exp_avg_sq : (m, p) tensors
         Weights, their gradients, and the two moments of Adam; p counts padding between the tensors, which stays zero.
+    momentum : (m, p) tensor
+        Of the matrices that Muon moves; zero elsewhere.
     steps : (m,) tensor
         Steps of the optimiser that each member has made.
     buffers : mapping
         BatchNorm statistics and label scales by name, each with a leading member axis.
+    matrices : tuple of str
+        The weights that Muon moves; none with Adam.
     """
 
     shapes: Mapping[str, torch.Size]
@@ -39,12 +44,20 @@ class StackState:
     gradients: Tensor
     exp_avg: Tensor
     exp_avg_sq: Tensor
+    momentum: Tensor
     steps: Tensor
     buffers: Mapping[str, Tensor]
+    matrices: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, models: Sequence[Model]) -> StackState:
+    def of(cls, models: Sequence[Model], optimiser: str = "adam") -> StackState:
         """Return the state of freshly built networks, on their device.
+
+        Parameters
+        ----------
+        models : sequence of Model
+        optimiser : {"adam", "muon"}
+            What will move the weights.
 
         Raises
         ------
@@ -60,9 +73,11 @@ class StackState:
         buffers = {
             name: torch.stack([value.detach()] * len(models)) for name, value in template.named_buffers()
         }
-        gradients, first, second = (torch.zeros_like(flat) for _ in range(3))
+        gradients, first, second, momentum = (torch.zeros_like(flat) for _ in range(4))
         steps = torch.zeros(len(models), dtype=torch.float32, device=weight.device)
-        state = cls(shapes, flat, gradients, first, second, steps, buffers)
+        moved = [name for name, value in template.named_parameters() if is_matrix(name, value)]
+        matrices = tuple(moved) if optimiser == "muon" else ()
+        state = cls(shapes, flat, gradients, first, second, momentum, steps, buffers, matrices)
         for member, model in enumerate(models):
             state.load(member, model.state_dict() | dict(model.named_buffers()))
         return state
@@ -84,6 +99,7 @@ class StackState:
             "flat": self.flat,
             "exp_avg": self.exp_avg,
             "exp_avg_sq": self.exp_avg_sq,
+            "momentum": self.momentum,
             "steps": self.steps,
         } | {f"buffer.{name}": value for name, value in self.buffers.items()}
 
@@ -93,7 +109,7 @@ class StackState:
         for name, value in weights.items():
             target = views[name] if name in views else self.buffers[name][member]
             target.copy_(value)
-        for rows in (self.exp_avg, self.exp_avg_sq, self.steps):
+        for rows in (self.exp_avg, self.exp_avg_sq, self.momentum, self.steps):
             rows[member].zero_()
 
     def weights(self, member: int, names: Sequence[str]) -> dict[str, Tensor]:
@@ -104,19 +120,25 @@ class StackState:
     def moments(self, member: int) -> dict[str, dict[str, Tensor]]:
         """Return copies on the CPU of what the optimiser remembers of one member, by the name of the weights."""
         step = _copy(self.steps[member])
-        first, second = (self.views(_copy(rows[member])) for rows in (self.exp_avg, self.exp_avg_sq))
+        rows = (self.exp_avg, self.exp_avg_sq, self.momentum)
+        first, second, momentum = (self.views(_copy(row[member])) for row in rows)
         return {
-            name: {"step": step, "exp_avg": first[name], "exp_avg_sq": second[name]} for name in self.shapes
+            name: {"momentum": momentum[name]}
+            if name in self.matrices
+            else {"step": step, "exp_avg": first[name], "exp_avg_sq": second[name]}
+            for name in self.shapes
         }
 
     def load_moments(self, member: int, moments: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Give one member's optimiser what it remembered; weights that had no gradient yet have nothing to remember."""
-        for key in ("exp_avg", "exp_avg_sq"):
+        for key in ("exp_avg", "exp_avg_sq", "momentum"):
             views = self.views(getattr(self, key)[member])
             for name, values in moments.items():
-                views[name].copy_(values[key])
+                if key in values:
+                    views[name].copy_(values[key])
         for values in moments.values():
-            self.steps[member] = values["step"]
+            if "step" in values:
+                self.steps[member] = values["step"]
 
     def select(self, members: Sequence[int]) -> StackState:
         """Return a state of its own for some of the members, in the order given."""
@@ -127,8 +149,10 @@ class StackState:
             torch.zeros_like(self.flat[index]),
             self.exp_avg[index],
             self.exp_avg_sq[index],
+            self.momentum[index],
             self.steps[index],
             {name: value[index] for name, value in self.buffers.items()},
+            self.matrices,
         )
 
     def clone(self) -> StackState:

@@ -1,4 +1,4 @@
-"""One step of Adam on every member at once, and an epoch of them; on a GPU the step is captured as one CUDA graph."""
+"""One step of Adam (and Muon) on every member at once, and an epoch of them; on a GPU the step is captured as one CUDA graph."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from octodon.training.augment import ALTERED
 from octodon.training.batches import batch_slices, epoch_order
 from octodon.training.config import TrainingConfig
 from octodon.training.loop import LabelledCodes
+from octodon.training.optimiser import adam, muon_direction
 from octodon.training.schedule import Schedule
 
 logger = logging.getLogger(__name__)
@@ -163,9 +164,25 @@ class Stepper:
         total = (losses / present).sum()
         gradients = torch.autograd.grad(total, strategy.leaves, allow_unused=True, materialize_grads=True)
         torch._foreach_copy_(strategy.gradients, list(gradients))  # type: ignore[attr-defined]  # one kernel, no public name
-        self._optimiser.step()
+        self._move()
         self.totals += torch.stack([losses.detach(), present]).double()
         self.counter += 1
+
+    def _move(self) -> None:
+        """Let the optimiser move the weights by the gradients that lie in the rows."""
+        state = self.state
+        directions = {}
+        if state.matrices:
+            kind = "bfloat16" if self.precision == "bfloat16" else "float32"
+            gradients, momentum = state.views(state.gradients), state.views(state.momentum)
+            for name in state.matrices:
+                directions[name] = muon_direction(gradients[name], momentum[name], kind, stacked=True)
+                gradients[name].zero_()  # Adam, which moves whole rows, leaves what never had a gradient
+        self._optimiser.step()
+        weights = state.views(state.flat)
+        for name, direction in directions.items():
+            rate = self.rate.to(direction.dtype).view(-1, *[1] * (direction.dim() - 1))
+            weights[name].sub_(direction * rate)
 
     def _rates(self, members: Sequence[MemberEpoch]) -> ndarray:
         steps = len(self.slices)
@@ -236,15 +253,7 @@ def _optimiser(state: StackState, config: TrainingConfig, rate: Tensor) -> torch
         row = state.flat[member].detach().requires_grad_()
         row.grad = state.gradients[member]
         groups.append({"params": [row], "lr": rate[member]})
-    kind = torch.optim.AdamW if config.weight_decay > 0 else torch.optim.Adam
-    optimiser = kind(
-        groups,
-        lr=config.learning_rate,
-        eps=1e-7,
-        weight_decay=config.weight_decay,
-        fused=True,
-        capturable=state.flat.is_cuda,
-    )
+    optimiser = adam(groups, config, capturable=state.flat.is_cuda)
     for member, group in enumerate(optimiser.param_groups):
         optimiser.state[group["params"][0]] = {
             "step": state.steps[member],
