@@ -79,7 +79,8 @@ class Muon(torch.optim.Optimizer):
     ) -> None:
         groups = [{"params": list(matrices)}, {"params": list(others)}]
         super().__init__(groups, {"lr": config.learning_rate})
-        self._weight_decay, self._matrix_type = config.weight_decay, matrix_type
+        self._weight_decay = config.weight_decay
+        self._matrix_type: MatrixType = matrix_type
         self._adam = adam(others, config)
         self._adam.state = self.state
 
