@@ -9,10 +9,13 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import typer
 
+from octodon.cli.main import app
 from octodon.seq.codes import decode, random_codes
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -146,3 +149,14 @@ def write_files_of_the_pages(folder: Path, experiment: str, rows: int = 1100) ->
 
 def _write_fasta(path: Path, sequences: list[str]) -> None:
     path.write_text("".join(f">s{i}\n{s}\n" for i, s in enumerate(sequences)))
+
+
+def check_octodon(arguments: list[str]) -> None:
+    """Raise unless the command exists and takes these arguments; nothing is run."""
+    command: Any = typer.main.get_command(app)
+    if arguments == ["--version"]:
+        return
+    name, *rest = arguments
+    assert name in command.commands, f"no command {name!r}"
+    if "--help" not in rest:
+        command.commands[name].make_context(name, list(rest))

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from documents import (
     REPOSITORY,
     TINY_NETWORK,
     anchors,
     blocks,
+    check_octodon,
     links,
     name_of,
     pages,
@@ -26,7 +26,6 @@ from documents import (
 
 import octodon
 from octodon.calibration.methods import methods
-from octodon.cli.main import app
 from octodon.data._options import typed_options
 from octodon.data._split_ways import way_of
 from octodon.data.read import checked_options, reader_of
@@ -124,16 +123,6 @@ OTHER_PROGRAMS = {
     "sbatch",
     "squeue",
 }
-
-
-def check_octodon(arguments: list[str]) -> None:
-    command: Any = typer.main.get_command(app)
-    if arguments == ["--version"]:
-        return
-    name, *rest = arguments
-    assert name in command.commands, f"no command {name!r}"
-    if "--help" not in rest:
-        command.commands[name].make_context(name, list(rest))
 
 
 @every_page

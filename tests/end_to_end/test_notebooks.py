@@ -23,12 +23,13 @@ NotebookClient(nbformat.read(sys.argv[1], as_version=4), timeout=240, resources=
 
 @every_notebook
 def test_notebook_runs(path: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    if path.stem == "promoters":
-        data = str(request.getfixturevalue("shared_data"))
-    else:
-        data = ""
+    data = str(request.getfixturevalue("shared_data")) if path.stem == "promoters" else ""
     # A process of its own: the servers that run a kernel leave sockets behind, and here warnings are errors.
-    environment = os.environ | {"OCTODON_TINY": "1", "OCTODON_DATA": data, "PYTHONPATH": str(REPOSITORY / "src")}
+    environment = os.environ | {
+        "OCTODON_TINY": "1",
+        "OCTODON_DATA": data,
+        "PYTHONPATH": str(REPOSITORY / "src"),
+    }
     done = subprocess.run(
         [sys.executable, "-c", RUN, str(path), str(tmp_path)], env=environment, capture_output=True, text=True
     )
@@ -39,7 +40,9 @@ def test_notebook_runs(path: Path, tmp_path: Path, request: pytest.FixtureReques
 @every_notebook
 def test_notebook_was_run_whole_and_is_small(path: Path) -> None:
     cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
-    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1)), "run it with: make notebooks"
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1)), (
+        "run it with: make notebooks"
+    )
     assert path.stat().st_size < 200_000
     names = [output.output_type for cell in cells for output in cell.outputs]
     assert "error" not in names

@@ -21,7 +21,8 @@ MOST_SEQUENCES = 100_000
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
-        epilog="Example: octodon attribute run/student sequences.fa --target Dev --method ism --out maps.h5 --logos 4"
+        short_help="Which bases a prediction, or its uncertainty, rests on",
+        epilog="Example: octodon attribute run/student sequences.fa --target Dev --method ism --out maps.h5 --logos 4",
     )(attribute)
 
 
@@ -31,32 +32,56 @@ def attribute(
     out: Annotated[
         Path, typer.Option("--out", help="Maps: .h5 (octodon, modisco-lite) or .npz (modisco-lite).")
     ],
-    method: Annotated[str, typer.Option("--method", help="See: octodon list methods.")] = "deep_lift_shap",
+    method: Annotated[
+        str, typer.Option("--method", metavar="NAME", help="How; see octodon list methods.")
+    ] = "deep_lift_shap",
     output: Annotated[
         str,
-        typer.Option("--output", help="activity, epistemic_std, aleatoric_std or total_std."),
+        typer.Option(
+            "--output",
+            metavar="QUANTITY",
+            help="What is explained: activity, epistemic_std, aleatoric_std or total_std.",
+        ),
     ] = "activity",
     target: Annotated[
-        str | None, typer.Option("--target", help="Which target (needed where there are several).")
+        str | None,
+        typer.Option("--target", metavar="TARGET", help="Of this target; needed where there are several."),
     ] = None,
     minus: Annotated[
-        str | None, typer.Option("--minus", metavar="TARGET", help="Explain the difference to this target.")
+        str | None,
+        typer.Option(
+            "--minus", metavar="TARGET", help="Explain --target minus this one: what makes them differ."
+        ),
     ] = None,
     member: Annotated[
-        str | None, typer.Option("--member", help="One member of an ensemble, or each.")
+        str | None,
+        typer.Option(
+            "--member", metavar="K|each", help="Of an ensemble: member K (from 0) alone, or each by itself."
+        ),
     ] = None,
     background: Annotated[
         str,
-        typer.Option("--background", metavar="N|FILE", help="Dinucleotide shuffles, or a file of sequences."),
+        typer.Option(
+            "--background",
+            metavar="N|FILE",
+            help="What contributions are relative to: N dinucleotide shuffles of each sequence, or a file of sequences.",
+        ),
     ] = "20",
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of shuffles and random points.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same maps.")] = 0,
     logos: Annotated[
         int,
-        typer.Option("--logos", min=0, help="Draw the first N sequences, uncertainty beneath, beside --out."),
+        typer.Option(
+            "--logos",
+            min=0,
+            help="Also draw the first so many sequences as logos (SVG beside --out), their uncertainty beneath.",
+        ),
     ] = 0,
     track: Annotated[
         Path | None,
-        typer.Option("--track", help=".bedgraph or .bw; ids must be contig:start-stop (0-based, half-open)."),
+        typer.Option(
+            "--track",
+            help="Also write a genome track, .bedgraph or .bw; ids must be contig:start-stop (0-based, half-open).",
+        ),
     ] = None,
     sequence: Sequence = "sequence",
     id: Id = None,

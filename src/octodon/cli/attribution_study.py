@@ -14,26 +14,41 @@ def add_to(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
         "attribution-study",
+        short_help="Do students explain more steadily than single members?",
         epilog="Example: octodon attribution-study run --method deep_lift_shap --sequences 1000",
     )(attribution_study)
 
 
 def attribution_study(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
-    method: Annotated[str, typer.Option("--method", help="See: octodon list methods.")] = "deep_lift_shap",
+    method: Annotated[
+        str, typer.Option("--method", metavar="NAME", help="How; see octodon list methods.")
+    ] = "deep_lift_shap",
     target: Annotated[
-        list[str] | None, typer.Option("--target", help="Which target; may be repeated (default: all).")
+        list[str] | None,
+        typer.Option("--target", metavar="TARGET", help="Of this target; may be repeated (default: all)."),
     ] = None,
     sequences: Annotated[
         int,
-        typer.Option("--sequences", min=3, help="Test sequences of highest measured activity, per target."),
+        typer.Option(
+            "--sequences", min=3, help="So many test sequences of highest measured activity, per target."
+        ),
     ] = 1000,
     background: Annotated[
-        int, typer.Option("--background", min=1, help="Dinucleotide shuffles of each.")
+        int,
+        typer.Option(
+            "--background",
+            min=1,
+            help="Contributions are relative to so many dinucleotide shuffles of each sequence.",
+        ),
     ] = 20,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of shuffles and random points.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same maps.")] = 0,
     truth: Annotated[
-        Path | None, typer.Option("--truth", help="Truth of a simulation: adds the recall of planted motifs.")
+        Path | None,
+        typer.Option(
+            "--truth",
+            help="NAME_truth.parquet of octodon simulate: adds how many planted motifs the maps find.",
+        ),
     ] = None,
     device: DeviceOption = Device.AUTO,
     backbone: Backbone = None,

@@ -13,8 +13,9 @@ from octodon.cli.options import Backbone, Device, DeviceOption, Id, Sequence
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
+        short_help="Make stds and intervals hold, on rows no network saw",
         epilog="Examples: octodon calibrate run/student --data unseen.tsv --out calibrated; "
-        "octodon calibrate predictions.tsv --replicates 3 --out calibrated.tsv"
+        "octodon calibrate predictions.tsv --replicates 3 --out calibrated.tsv",
     )(calibrate)
 
 
@@ -43,7 +44,7 @@ def calibrate(
         typer.Option(
             "--target",
             metavar="T=COLUMN[,COLUMN...]",
-            help="Columns of --data with target T, its replicates separated by commas; default: the column T. Repeat.",
+            help="Columns of --data with target T, its replicates separated by commas (default: the column T); may be repeated.",
         ),
     ] = None,
     sequence: Sequence = "sequence",
@@ -52,14 +53,23 @@ def calibrate(
         str | None,
         typer.Option(
             "--split",
+            metavar="COLUMN",
             help="Column of splits: only rows called 'calibration' are used, and refused if related to train or valid.",
         ),
     ] = None,
     method: Annotated[
-        str | None, typer.Option("--method", help="See octodon list calibrations; default: normalised.")
+        str | None,
+        typer.Option(
+            "--method", metavar="NAME", help="How; see octodon list calibrations (default: normalised)."
+        ),
     ] = None,
     level: Annotated[
-        float, typer.Option("--level", help="Level of intervals where none is asked for.")
+        float,
+        typer.Option(
+            "--level",
+            metavar="SHARE",
+            help="Level of the interval where a prediction asks for none (0.9 = 90 %).",
+        ),
     ] = 0.9,
     replicates: Annotated[
         int | None,

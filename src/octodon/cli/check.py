@@ -12,7 +12,10 @@ from octodon.cli.options import ExperimentFile, Set
 
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Example: octodon check experiment.toml")(check)
+    app.command(
+        short_help="Look at the data first: leaks, missing values, ceiling",
+        epilog="Example: octodon check experiment.toml",
+    )(check)
 
 
 def check(

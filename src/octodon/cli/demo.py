@@ -11,7 +11,10 @@ from octodon.cli.options import OutFolder, Quiet
 
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Example: octodon demo --out demo-run")(demo)
+    app.command(
+        short_help="The whole pipeline on simulated data, in three minutes",
+        epilog="Example: octodon demo --out demo-run",
+    )(demo)
 
 
 def demo(out: OutFolder = Path("demo-run"), quiet: Quiet = False) -> None:

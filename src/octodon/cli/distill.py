@@ -12,9 +12,10 @@ from octodon.cli.options import ExperimentFile, OutFolder, Quiet, Restart, Set
 
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Example: octodon distill experiment.toml --teachers predictions.parquet --out run")(
-        distill
-    )
+    app.command(
+        short_help="A student of networks that are trained already",
+        epilog="Example: octodon distill experiment.toml --teachers predictions.parquet --out run",
+    )(distill)
 
 
 def distill(

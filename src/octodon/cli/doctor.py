@@ -10,7 +10,9 @@ import typer
 
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Example: octodon doctor")(doctor)
+    app.command(short_help="Versions, GPU, measured speed, free disk", epilog="Example: octodon doctor")(
+        doctor
+    )
 
 
 def doctor() -> None:

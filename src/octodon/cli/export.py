@@ -12,7 +12,10 @@ from octodon.cli.options import Backbone, Bundle
 
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Example: octodon export run/student --onnx student.onnx")(export)
+    app.command(
+        short_help="As ONNX: everything that predict says, in one file",
+        epilog="Example: octodon export run/student --onnx student.onnx",
+    )(export)
 
 
 def export(

@@ -27,11 +27,15 @@ KINDS = {
 
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("list", epilog="Example: octodon list backbones")(list_parts)
+    app.command(
+        "list",
+        short_help="Backbones, heads, readers, metrics ... that can be named",
+        epilog="Example: octodon list backbones",
+    )(list_parts)
 
 
 def list_parts(
-    kind: Annotated[str, typer.Argument(help=f"One of: {', '.join(KINDS)}.")] = "backbones",
+    kind: Annotated[str, typer.Argument(metavar="KIND", help=f"One of: {', '.join(KINDS)}.")] = "backbones",
 ) -> None:
     """List the parts that a configuration can name, with one line about each."""
     from importlib import import_module

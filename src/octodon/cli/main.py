@@ -32,13 +32,16 @@ from octodon.errors import OctodonError
 app = typer.Typer(
     name="octodon",
     help="Train an ensemble on DNA activity data and distil it into one network that knows how sure it is.",
-    epilog="First steps: octodon demo --out demo-run. Own data: octodon run experiment.toml --out run.",
+    epilog="First steps: octodon demo. Own data: octodon check experiment.toml, then octodon run experiment.toml --out run. "
+    "Every command: octodon COMMAND --help.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 for module in (
+    demo,
+    check,
     run,
     predict,
     calibrate,
@@ -49,13 +52,11 @@ for module in (
     attribution_study,
     shift,
     ood,
-    check,
+    export,
+    verify,
     distill,
     sweep,
     simulate,
-    demo,
-    export,
-    verify,
     doctor,
     listing,
 ):

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Example: octodon motifs run --target Dev --meme JASPAR.meme --out motifs")(motifs)
+    app.command(
+        short_help="Recurring motifs in such maps (extra: octodon[motifs])",
+        epilog="Example: octodon motifs run --target Dev --meme JASPAR.meme --out motifs",
+    )(motifs)
 
 
 def motifs(
@@ -25,20 +28,40 @@ def motifs(
     out: Annotated[
         Path, typer.Option("--out", metavar="PREFIX", help="Files made: PREFIX.tsv, PREFIX.h5, PREFIX.svg.")
     ] = Path("motifs"),
-    meme: Annotated[Path | None, typer.Option("--meme", help="Known motifs, to name the patterns.")] = None,
-    target: Annotated[str | None, typer.Option("--target", help="Of a run: which target.")] = None,
+    meme: Annotated[
+        Path | None, typer.Option("--meme", help="Known motifs (MEME format), to name the patterns.")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option("--target", metavar="TARGET", help="Of a run: of this target.")
+    ] = None,
     method: Annotated[
-        str, typer.Option("--method", help="Of a run; see: octodon list methods.")
+        str, typer.Option("--method", metavar="NAME", help="Of a run: how; see octodon list methods.")
     ] = "deep_lift_shap",
     sequences: Annotated[
-        int, typer.Option("--sequences", min=3, help="Of a run: test sequences of highest measured activity.")
+        int,
+        typer.Option(
+            "--sequences", min=3, help="Of a run: so many test sequences of highest measured activity."
+        ),
     ] = 1000,
     window: Annotated[
-        int | None, typer.Option("--window", help="Bases from the middle (default: the whole sequence).")
+        int | None,
+        typer.Option(
+            "--window", help="Look only at so many bases in the middle (default: the whole sequence)."
+        ),
     ] = None,
-    max_seqlets: Annotated[int, typer.Option("--max-seqlets", min=100, help="Per sign.")] = 2000,
+    max_seqlets: Annotated[
+        int,
+        typer.Option(
+            "--max-seqlets",
+            min=100,
+            help="Cluster at most so many stretches of high contribution (seqlets) per sign.",
+        ),
+    ] = 2000,
     unweighted: Annotated[
-        bool, typer.Option("--unweighted", help="Leave the maps as they are: do not weigh by confidence.")
+        bool,
+        typer.Option(
+            "--unweighted", help="Let every stretch count the same, however sure the members are of it."
+        ),
     ] = False,
     device: DeviceOption = Device.AUTO,
     backbone: Backbone = None,

@@ -12,7 +12,10 @@ from octodon.cli.options import Backbone, Bundle, Device, DeviceOption, Set
 
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Example: octodon ood run/student run/config.toml")(ood)
+    app.command(
+        short_help="Teach a bundle to flag sequences unlike its training set",
+        epilog="Example: octodon ood run/student run/config.toml",
+    )(ood)
 
 
 def ood(
@@ -23,10 +26,16 @@ def ood(
             metavar="EXPERIMENT.toml", help="The experiment that made it: its training rows are read."
         ),
     ],
-    score: Annotated[str | None, typer.Option("--score", help="See octodon list ood.")] = None,
+    score: Annotated[
+        str | None,
+        typer.Option("--score", metavar="NAME", help="How; see octodon list ood (default: markov)."),
+    ] = None,
     threshold: Annotated[
         float,
-        typer.Option("--threshold", help="Percentile of the training sequences from which one is flagged."),
+        typer.Option(
+            "--threshold",
+            help="Flag a sequence that is less like the training sequences than this percentage of them is.",
+        ),
     ] = 99.0,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same detector.")] = 0,
     set: Set = None,

@@ -14,23 +14,33 @@ ExperimentFile = Annotated[
 OutFolder = Annotated[Path, typer.Option("--out", help="Folder to make (or to go on with).")]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override a setting; may be repeated."),
+    typer.Option(
+        "--set",
+        metavar="SECTION.KEY=VALUE",
+        help="Override a setting of the TOML file, such as ensemble.members=5; may be repeated.",
+    ),
 ]
 Restart = Annotated[
     bool,
     typer.Option(
-        "--restart", help="Start anew, in a new folder: nothing is deleted, so one with a run is refused."
+        "--restart",
+        help="Do not go on with an earlier run: refuse a folder that holds one (nothing is ever deleted).",
     ),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress display.")]
-Sequence = Annotated[str, typer.Option("--sequence", help="Column of the sequences in a table.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+Sequence = Annotated[
+    str, typer.Option("--sequence", metavar="COLUMN", help="Column of the sequences in a table.")
+]
 Id = Annotated[
-    str | None, typer.Option("--id", help="Column of the identifiers in a table (default: row numbers).")
+    str | None,
+    typer.Option(
+        "--id", metavar="COLUMN", help="Column of the identifiers in a table (default: row numbers)."
+    ),
 ]
 Backbone = Annotated[
     str | None,
     typer.Option(
-        "--backbone", metavar="FILE.py:Class", help="Code of a backbone that is not part of octodon."
+        "--backbone", metavar="FILE.py:Class", help="The code of a backbone of your own: bundles carry none."
     ),
 ]
 Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of a student or an ensemble.")]
@@ -50,4 +60,6 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
-DeviceOption = Annotated[Device, typer.Option("--device", help="auto: a GPU where there is one.")]
+DeviceOption = Annotated[
+    Device, typer.Option("--device", help="Where to compute; auto: on a GPU where there is one.")
+]

@@ -21,7 +21,10 @@ class Length(StrEnum):
 
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Example: octodon predict run/student sequences.fa --out predictions.tsv")(predict)
+    app.command(
+        short_help="Activity and its uncertainty for every sequence of a file",
+        epilog="Example: octodon predict run/student sequences.fa --out predictions.tsv",
+    )(predict)
 
 
 def predict(
@@ -32,23 +35,36 @@ def predict(
     id: Id = None,
     length: Annotated[
         Length,
-        typer.Option("--length", help="Sequences of another length: refuse, crop the centre, or add flanks."),
+        typer.Option(
+            "--length",
+            help="Sequences of another length than the model's: refuse, crop to the centre, or add flanks.",
+        ),
     ] = Length.REFUSE,
     left_flank: Annotated[
-        str, typer.Option("--left-flank", metavar="SEQ", help="Vector before the sequence, for flank.")
+        str,
+        typer.Option(
+            "--left-flank", metavar="SEQ", help="Bases put before each sequence, for --length flank."
+        ),
     ] = "",
     right_flank: Annotated[
-        str, typer.Option("--right-flank", metavar="SEQ", help="Vector after the sequence, for flank.")
+        str,
+        typer.Option(
+            "--right-flank", metavar="SEQ", help="Bases put behind each sequence, for --length flank."
+        ),
     ] = "",
     level: Annotated[
         float | None,
-        typer.Option("--level", help="Level of the interval (0.9 = 90 %); default: that of the calibration."),
+        typer.Option(
+            "--level",
+            metavar="SHARE",
+            help="Level of the interval (0.9 = 90 %); default: that of the calibration.",
+        ),
     ] = None,
     uncalibrated: Annotated[
         bool,
         typer.Option(
             "--uncalibrated",
-            help="As if the model were not calibrated; with --level: mean +- z std of one measurement.",
+            help="Leave the calibration out; with --level: mean +- z std of one measurement.",
         ),
     ] = False,
     device: DeviceOption = Device.AUTO,

@@ -11,7 +11,10 @@ from octodon.cli.options import ExperimentFile, OutFolder, Quiet, Restart, Set
 
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Example: octodon run experiment.toml --out run --set ensemble.members=5")(run)
+    app.command(
+        short_help="From a TOML file to ensemble, student, metrics, figures",
+        epilog="Example: octodon run experiment.toml --out run --set ensemble.members=5",
+    )(run)
 
 
 def run(

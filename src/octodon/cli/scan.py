@@ -12,9 +12,10 @@ from octodon.cli.options import Backbone, Bundle, Device, DeviceOption, Fasta, Q
 
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Example: octodon scan run/student --fasta genome.fa --stride 50 --out genome-scan")(
-        scan
-    )
+    app.command(
+        short_help="Windows all along a genome: table and bigWig tracks",
+        epilog="Example: octodon scan run/student --fasta genome.fa --stride 50 --out genome-scan",
+    )(scan)
 
 
 def scan(
@@ -23,10 +24,12 @@ def scan(
     out: Annotated[
         Path, typer.Option("--out", metavar="PREFIX", help="Files made: PREFIX.parquet, PREFIX.*.bw.")
     ],
-    bed: Annotated[Path | None, typer.Option("--bed", help="Regions (default: the whole genome).")] = None,
-    stride: Annotated[int, typer.Option("--stride", help="From window to window, in bp.")] = 50,
+    bed: Annotated[
+        Path | None, typer.Option("--bed", help="Only in these regions (default: the whole genome).")
+    ] = None,
+    stride: Annotated[int, typer.Option("--stride", help="Bases from one window to the next.")] = 50,
     max_n: Annotated[
-        float, typer.Option("--max-n", help="Windows with a larger share of N are skipped and counted.")
+        float, typer.Option("--max-n", help="Skip (and count) windows with a larger share of N.")
     ] = 0.05,
     device: DeviceOption = Device.AUTO,
     backbone: Backbone = None,

@@ -21,7 +21,8 @@ class Length(StrEnum):
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
-        epilog="Examples: octodon shift run; octodon shift run --shift mutagenesis:fraction=0.1 --set ecoli=ecoli.fa --length crop"
+        short_help="Error, doubt and intervals on sequences of other kinds",
+        epilog="Examples: octodon shift run; octodon shift run --shift mutagenesis:fraction=0.1 --set ecoli=ecoli.fa --length crop",
     )(shift)
 
 
@@ -32,7 +33,7 @@ def shift(
         typer.Option(
             "--shift",
             metavar="NAME[:OPTION=VALUE]",
-            help="See: octodon list shifts; may be repeated (default: seven of them).",
+            help="See octodon list shifts; may be repeated (default: seven of them).",
         ),
     ] = None,
     given: Annotated[

@@ -12,9 +12,10 @@ from octodon.cli.options import ExperimentFile, OutFolder, Quiet, Restart, Set
 
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Example: octodon sweep experiment.toml --fractions 0.1,0.25,0.5,0.75,1 --out sweep")(
-        sweep
-    )
+    app.command(
+        short_help="How accuracy grows with the number of training sequences",
+        epilog="Example: octodon sweep experiment.toml --fractions 0.1,0.25,0.5,0.75,1 --out sweep",
+    )(sweep)
 
 
 def sweep(
@@ -22,7 +23,9 @@ def sweep(
     fractions: Annotated[
         str,
         typer.Option(
-            "--fractions", help="Shares of the training rows, comma-separated; smaller lie in larger."
+            "--fractions",
+            metavar="SHARE,SHARE,...",
+            help="Shares of the training rows; smaller ones lie within larger ones.",
         ),
     ] = "0.1,0.25,0.5,0.75,1",
     out: OutFolder = Path("sweep"),

@@ -21,7 +21,8 @@ class EdgePolicy(StrEnum):
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
-        epilog="Example: octodon variants run/student --vcf calls.vcf.gz --fasta genome.fa --out effects.parquet"
+        short_help="Effect of each allele of a VCF, and how sure",
+        epilog="Example: octodon variants run/student --vcf calls.vcf.gz --fasta genome.fa --out effects.parquet",
     )(variants)
 
 
@@ -29,31 +30,54 @@ def variants(
     bundle: Bundle,
     out: Annotated[Path, typer.Option("--out", help="File to write: .parquet, .tsv, .csv, .vcf or .vcf.gz.")],
     vcf: Annotated[Path | None, typer.Option("--vcf", help="VCF (plain, gzip, bgzip) or BCF.")] = None,
-    fasta: Annotated[Path | None, typer.Option("--fasta", help="Genome of the VCF.")] = None,
+    fasta: Annotated[
+        Path | None,
+        typer.Option(
+            "--fasta",
+            help="Genome of the VCF, with an index (samtools faidx) or small enough to be read whole.",
+        ),
+    ] = None,
     table: Annotated[
-        Path | None, typer.Option("--table", help="Instead of a VCF: table with a sequence per allele.")
+        Path | None,
+        typer.Option("--table", help="Instead of a VCF: a table with one sequence for each allele."),
     ] = None,
     ref_column: Annotated[
-        str, typer.Option("--ref-column", help="Column of the reference sequences.")
+        str, typer.Option("--ref-column", metavar="COLUMN", help="Column of the reference sequences.")
     ] = "ref",
-    alt_column: Annotated[str, typer.Option("--alt-column", help="Column of the alternatives.")] = "alt",
+    alt_column: Annotated[
+        str, typer.Option("--alt-column", metavar="COLUMN", help="Column of the alternatives.")
+    ] = "alt",
     id: Id = None,
     offsets: Annotated[
-        str, typer.Option("--offsets", metavar="BP,BP,...", help="Average windows moved by these many bp.")
+        str,
+        typer.Option("--offsets", metavar="BP,BP,...", help="Average over windows moved by these many bp."),
     ] = "0",
     edge: Annotated[
         EdgePolicy,
-        typer.Option("--edge", help="Window beyond the contig's end: skip the variant, or shift it inside."),
+        typer.Option(
+            "--edge",
+            help="Where the window would leave the contig: skip the variant, or shift the window inside.",
+        ),
     ] = EdgePolicy.SKIP,
-    both_strands: Annotated[bool, typer.Option("--both-strands", help="Average both strands.")] = False,
+    both_strands: Annotated[bool, typer.Option("--both-strands", help="Average over both strands.")] = False,
     max_ref_mismatch: Annotated[
-        float, typer.Option("--max-ref-mismatch", help="Share of REF alleles that may differ from the FASTA.")
+        float,
+        typer.Option(
+            "--max-ref-mismatch",
+            help="Share of REF alleles that may differ from the FASTA (they are skipped); above it all is refused.",
+        ),
     ] = 0.01,
     null: Annotated[
-        int, typer.Option("--null", help="Random mutations of shuffled sequences to compare with; 0: none.")
+        int,
+        typer.Option(
+            "--null", help="Compare with so many random mutations of shuffled sequences; 0: with none."
+        ),
     ] = 1000,
-    level: Annotated[float, typer.Option("--level", help="Of the interval of the effect.")] = 0.95,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the random mutations.")] = 0,
+    level: Annotated[
+        float,
+        typer.Option("--level", metavar="SHARE", help="Level of the interval of the effect (0.95 = 95 %)."),
+    ] = 0.95,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same random mutations.")] = 0,
     device: DeviceOption = Device.AUTO,
     backbone: Backbone = None,
     quiet: Quiet = False,

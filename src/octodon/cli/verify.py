@@ -9,7 +9,10 @@ from octodon.cli.options import Backbone, Bundle, Device, DeviceOption
 
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Example: octodon verify run/student")(verify)
+    app.command(
+        short_help="Does a bundle still give the answers it gave when made?",
+        epilog="Example: octodon verify run/student",
+    )(verify)
 
 
 def verify(bundle: Bundle, device: DeviceOption = Device.AUTO, backbone: Backbone = None) -> None:
