@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from octodon.cli.options import Backbone, Bundle
+from octodon.cli.options import Backbone, Bundle, Level, Uncalibrated
 
 
 def add_to(app: typer.Typer) -> None:
@@ -24,17 +24,8 @@ def export(
         Path | None,
         typer.Option("--onnx", metavar="FILE", help="ONNX file to write, for any tool that runs ONNX."),
     ] = None,
-    level: Annotated[
-        float | None,
-        typer.Option("--level", help="Level of the interval (0.9 = 90 %); default: that of the calibration."),
-    ] = None,
-    uncalibrated: Annotated[
-        bool,
-        typer.Option(
-            "--uncalibrated",
-            help="As if the model were not calibrated; with --level: mean +- z std of one measurement.",
-        ),
-    ] = False,
+    level: Level = None,
+    uncalibrated: Uncalibrated = False,
     backbone: Backbone = None,
 ) -> None:
     """Hand a model on to people and tools without octodon.

@@ -52,6 +52,23 @@ Fasta = Annotated[
 ]
 
 
+Level = Annotated[
+    float | None,
+    typer.Option(
+        "--level",
+        metavar="SHARE",
+        help="Level of the interval (0.9 = 90 %); default: that of the calibration.",
+    ),
+]
+Uncalibrated = Annotated[
+    bool,
+    typer.Option(
+        "--uncalibrated",
+        help="Leave the calibration out; with --level: mean +- z std of one measurement.",
+    ),
+]
+
+
 class Device(StrEnum):
     """Where to compute."""
 

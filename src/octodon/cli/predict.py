@@ -8,7 +8,17 @@ from typing import Annotated
 
 import typer
 
-from octodon.cli.options import Backbone, Bundle, Device, DeviceOption, Id, Quiet, Sequence
+from octodon.cli.options import (
+    Backbone,
+    Bundle,
+    Device,
+    DeviceOption,
+    Id,
+    Level,
+    Quiet,
+    Sequence,
+    Uncalibrated,
+)
 
 
 class Length(StrEnum):
@@ -52,21 +62,8 @@ def predict(
             "--right-flank", metavar="SEQ", help="Bases put behind each sequence, for --length flank."
         ),
     ] = "",
-    level: Annotated[
-        float | None,
-        typer.Option(
-            "--level",
-            metavar="SHARE",
-            help="Level of the interval (0.9 = 90 %); default: that of the calibration.",
-        ),
-    ] = None,
-    uncalibrated: Annotated[
-        bool,
-        typer.Option(
-            "--uncalibrated",
-            help="Leave the calibration out; with --level: mean +- z std of one measurement.",
-        ),
-    ] = False,
+    level: Level = None,
+    uncalibrated: Uncalibrated = False,
     device: DeviceOption = Device.AUTO,
     backbone: Backbone = None,
     quiet: Quiet = False,
