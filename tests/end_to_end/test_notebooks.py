@@ -38,11 +38,10 @@ def test_notebook_runs(path: Path, tmp_path: Path, request: pytest.FixtureReques
 
 
 @every_notebook
-def test_notebook_was_run_whole_and_is_small(path: Path) -> None:
+def test_notebook_was_run_whole_or_not_at_all_and_is_small(path: Path) -> None:
     cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
-    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1)), (
-        "run it with: make notebooks"
-    )
+    counts = [cell.execution_count for cell in cells]
+    assert counts in ([None] * len(cells), list(range(1, len(cells) + 1))), "run it with: make notebooks"
     assert path.stat().st_size < 200_000
     names = [output.output_type for cell in cells for output in cell.outputs]
     assert "error" not in names
