@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from octodon.cli.options import Backbone, Bundle, Level, Uncalibrated
+from octodon.cli.predict import Length
+
+if TYPE_CHECKING:
+    from octodon.data.lengths import LengthPolicy
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
-        short_help="As ONNX: everything that predict says, in one file",
-        epilog="Example: octodon export run/student --onnx student.onnx",
+        short_help="As a page for any browser, or as ONNX: all that predict says, in one file",
+        epilog="Examples: octodon export run/student --html student.html; octodon export run/student --onnx student.onnx",
     )(export)
 
 
@@ -24,8 +28,31 @@ def export(
         Path | None,
         typer.Option("--onnx", metavar="FILE", help="ONNX file to write, for any tool that runs ONNX."),
     ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Page to write: one file that predicts in any browser."),
+    ] = None,
     level: Level = None,
     uncalibrated: Uncalibrated = False,
+    title: Annotated[str | None, typer.Option("--title", help="Heading of the page.")] = None,
+    length: Annotated[
+        Length | None,
+        typer.Option(
+            "--length", help="What the page suggests for sequences of another length; default: as trained."
+        ),
+    ] = None,
+    left_flank: Annotated[
+        str, typer.Option("--left-flank", metavar="SEQ", help="Vector before the sequence, for flank.")
+    ] = "",
+    right_flank: Annotated[
+        str, typer.Option("--right-flank", metavar="SEQ", help="Vector after the sequence, for flank.")
+    ] = "",
+    runtime: Annotated[
+        Path | None,
+        typer.Option(
+            "--runtime", metavar="FOLDER", help="Folder dist/ of onnxruntime-web; default: fetched once."
+        ),
+    ] = None,
     backbone: Backbone = None,
 ) -> None:
     """Hand a model on to people and tools without octodon.
@@ -36,13 +63,41 @@ def export(
     from octodon.artifact.bundle import load
     from octodon.cli.output import say
     from octodon.errors import ConfigError
+    from octodon.handover.html_page import export_html
     from octodon.handover.onnx_file import export_onnx
     from octodon.records import check_level
 
-    if onnx is None:
-        raise ConfigError(f"export {bundle}: nothing to write; give --onnx student.onnx")
+    if onnx is None and html is None:
+        raise ConfigError(
+            f"export {bundle}: nothing to write; give --html student.html, or --onnx student.onnx"
+        )
     if level is not None:
         check_level(level, "--level")
+    policy = _policy(bundle, length, left_flank, right_flank)
     model = load(bundle, backbone=backbone)
-    file = export_onnx(model, onnx, level=level, calibrated=not uncalibrated, say=say)
-    say(f"{file} ({file.stat().st_size / 1e6:.1f} MB)")
+    how = {"level": level, "calibrated": not uncalibrated, "say": say}
+    made = []
+    if onnx is not None:
+        made.append(export_onnx(model, onnx, **how))
+    if html is not None:
+        made.append(export_html(model, html, title=title, length=policy, runtime=runtime, **how))
+    for file in made:
+        say(f"{file} ({file.stat().st_size / 1e6:.1f} MB)")
+
+
+def _policy(bundle: Path, length: Length | None, left_flank: str, right_flank: str) -> LengthPolicy:
+    """Return the policy asked for, or else the one that the model's run read its data with."""
+    from octodon.artifact.bundle import read_provenance
+    from octodon.data.lengths import REFUSE, LengthPolicy
+    from octodon.errors import ConfigError
+
+    if length is None and (left_flank or right_flank):
+        length = Length.FLANK
+    if length is not None:
+        # any length: the page knows that of the model
+        return LengthPolicy(policy=length.value, length_bp=1, left_flank=left_flank, right_flank=right_flank)
+    read_as = read_provenance(bundle).get("config", {}).get("data", {}).get("length")
+    try:
+        return LengthPolicy(**read_as) if isinstance(read_as, dict) else REFUSE
+    except (ConfigError, TypeError):
+        return REFUSE

@@ -71,14 +71,31 @@ def export_onnx(
         A network that cannot be written as ONNX, or whose graph says something else than torch; nothing is written then.
     """
     assembled = assemble(model, level=level, calibrated=calibrated, say=say)
-    content = to_onnx(assembled, model)
-    difference = largest_difference(content, model, level=level, calibrated=calibrated)
-    say(
-        f"compared with torch: largest difference {difference:.1e} of a column's spread (allowed {TOLERANCE:g})"
-    )
+    content = checked_onnx(assembled, model, level=level, calibrated=calibrated, say=say)
     with atomic_file(Path(out)) as partial:
         partial.write_bytes(content)
     return Path(out)
+
+
+def checked_onnx(
+    assembled: Assembled,
+    model: Student | Ensemble,
+    *,
+    level: float | None = None,
+    calibrated: bool = True,
+    say: Callable[[str], None] = lambda line: None,
+) -> bytes:
+    """Return the ONNX file of an assembled model, compared with what the model says in torch.
+
+    Raises
+    ------
+    ConfigError, RunError
+        As ``export_onnx``.
+    """
+    content = to_onnx(assembled, model)
+    difference = largest_difference(content, model, level=level, calibrated=calibrated)
+    say(f"compared with torch: largest difference {difference:.1e} of a column's spread (allowed {TOLERANCE:g})")
+    return content
 
 
 def to_onnx(assembled: Assembled, model: Student | Ensemble) -> bytes:

@@ -1,0 +1,477 @@
+// The page itself: reads sequences, asks the backend, shows what it says. It knows nothing of where the backend computes.
+(() => {
+  const core = octodonCore;
+  const card = JSON.parse(document.getElementById("card").textContent);
+  const T = card.targets.length;
+  const SHOWN = 200;
+  const el = (id) => document.getElementById(id);
+  const SVG = "http://www.w3.org/2000/svg";
+  let backend = null;
+  let shown = null; // {ids, codes, columns, order, selected}
+  let map = null; // {row, effects (4 l t), reference (t)}
+  let isBusy = false;
+  let isStopped = false;
+  let cursor = [0, 0];
+
+  const digits = (value) => (Math.abs(value) >= 1000 ? value.toPrecision(4) : value.toFixed(Math.abs(value) < 0.0995 ? 3 : 2));
+  const signed = (value) => (value >= 0 ? "+" : "\u2212") + digits(Math.abs(value));
+  const number = (value) => (value < 0 ? "\u2212" : "") + digits(Math.abs(value));
+  const pause = () => new Promise((done) => setTimeout(done, 0));
+
+  function make(name, attributes = {}, ...children) {
+    const node = document.createElement(name);
+    for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+    node.append(...children);
+    return node;
+  }
+
+  function draw(name, attributes = {}, ...children) {
+    const node = document.createElementNS(SVG, name);
+    for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+    node.append(...children);
+    return node;
+  }
+
+  function tell(text) {
+    el("status").textContent = text;
+  }
+
+  function refuse(text) {
+    el("error").textContent = text;
+    el("error").hidden = text === "";
+  }
+
+  // ---- asking -------------------------------------------------------------------------------------------------------
+
+  // Many sequences in small batches, the page staying alive between them; null when stopped.
+  async function ask(codes, onDone) {
+    const length = card.length;
+    const n = codes.length / length;
+    const parts = {};
+    for (let at = 0; at < n; at += backend.batch) {
+      const count = Math.min(backend.batch, n - at);
+      const said = await backend.predict(codes.slice(at * length, (at + count) * length), count);
+      for (const [name, values] of Object.entries(said)) {
+        const width = values.length / count;
+        parts[name] = parts[name] || new (values.constructor)(n * width);
+        parts[name].set(values, at * width);
+      }
+      onDone(at + count, n);
+      await pause();
+      if (isStopped) return null;
+    }
+    return parts;
+  }
+
+  async function busy(what, work) {
+    if (isBusy) return null;
+    [isBusy, isStopped] = [true, false];
+    el("predict").disabled = true;
+    el("stop").hidden = el("progress").hidden = false;
+    el("progress").value = 0;
+    const began = performance.now();
+    try {
+      return await work((done, all) => {
+        el("progress").value = done / all;
+        const left = ((performance.now() - began) / done) * (all - done) / 1000;
+        tell(`${what}: ${core.many(done)} of ${core.many(all)}` + (left > 3 ? `, about ${Math.ceil(left)} s left` : ""));
+      });
+    } finally {
+      isBusy = false;
+      el("predict").disabled = false;
+      el("stop").hidden = el("progress").hidden = true;
+    }
+  }
+
+  function policy() {
+    return { name: el("policy").value, left: el("left-flank").value.trim(), right: el("right-flank").value.trim() };
+  }
+
+  async function predictText(text) {
+    refuse("");
+    try {
+      const { ids, codes } = core.read(text, card.length, policy());
+      const columns = await busy("predicting", (onDone) => ask(codes, onDone));
+      if (columns === null) {
+        tell("Stopped.");
+        return;
+      }
+      shown = { ids, codes, columns, order: null, selected: 0 };
+      tell(`${core.many(ids.length)} sequence${ids.length > 1 ? "s" : ""} predicted.`);
+      showTable();
+      el("results").hidden = false;
+      await showMap(order()[0]);
+    } catch (error) {
+      tell("");
+      refuse(error instanceof core.InputError ? error.message : `the network failed: ${error.message || error}`);
+      if (!(error instanceof core.InputError)) throw error;
+    }
+  }
+
+  // ---- table --------------------------------------------------------------------------------------------------------
+
+  const value = (name, row, k) => shown.columns[name][row * T + k];
+
+  function sortings() {
+    const made = [["as given", null]];
+    card.targets.forEach((target, k) => {
+      made.push([`${target}: highest first`, (row) => -value("mean", row, k)]);
+      made.push([`${target}: lowest first`, (row) => value("mean", row, k)]);
+      if (shown.columns.epistemic_std) made.push([`${target}: least known first`, (row) => -value("epistemic_std", row, k)]);
+    });
+    if (shown.columns.ood_score) made.push(["most unlike the training sequences first", (row) => -shown.columns.ood_score[row]]);
+    return made;
+  }
+
+  function order() {
+    const rows = Array.from(shown.ids, (_, row) => row);
+    const by = (sortings()[Number(el("sort").value) || 0] || [])[1];
+    if (by) rows.sort((a, b) => by(a) - by(b));
+    return rows;
+  }
+
+  function range() {
+    let [low, high] = [Infinity, -Infinity];
+    const names = shown.columns.lower ? ["lower", "upper"] : ["mean"];
+    for (const name of names) {
+      for (const one of shown.columns[name]) {
+        low = Math.min(low, one);
+        high = Math.max(high, one);
+      }
+    }
+    const pad = (high - low || 1) * 0.03;
+    return [low - pad, high + pad];
+  }
+
+  function activityCell(row, k, [low, high]) {
+    const W = 150;
+    const x = (v) => ((v - low) / (high - low)) * W;
+    const mean = value("mean", row, k);
+    const cell = make("td");
+    const text = make("span", { class: "numbers" }, number(mean));
+    const svg = draw("svg", { width: W, height: 14, "aria-hidden": "true" });
+    svg.append(draw("line", { x1: 0, x2: W, y1: 7, y2: 7, stroke: "var(--line)" }));
+    if (low < 0 && high > 0) svg.append(draw("line", { x1: x(0), x2: x(0), y1: 1, y2: 13, stroke: "var(--soft)", "stroke-dasharray": "2 2" }));
+    if (shown.columns.lower) {
+      const [from, to] = [value("lower", row, k), value("upper", row, k)];
+      text.append(make("span", {}, ` [${number(from)} to ${number(to)}]`));
+      svg.append(draw("line", { x1: x(from), x2: x(to), y1: 7, y2: 7, stroke: "var(--blue)", "stroke-width": 4, "stroke-opacity": 0.45 }));
+    }
+    svg.append(draw("circle", { cx: x(mean), cy: 7, r: 4, fill: "var(--blue)" }));
+    cell.append(text, svg);
+    return cell;
+  }
+
+  function uncertaintyCell(row, k, most) {
+    const W = 110;
+    const cell = make("td");
+    const parts = [["epistemic_std", "not known", "--epistemic"], ["aleatoric_std", "noise", "--aleatoric"]].filter(([name]) => shown.columns[name]);
+    const stds = parts.map(([name]) => value(name, row, k));
+    const total = stds.reduce((sum, std) => sum + std * std, 0);
+    const width = (Math.sqrt(total) / most) * W;
+    const svg = draw("svg", { width: W, height: 14, "aria-hidden": "true" });
+    let at = 0;
+    stds.forEach((std, i) => {
+      const own = total > 0 ? (std * std / total) * width : 0;
+      svg.append(draw("rect", { x: at, y: 3, width: own, height: 8, fill: `var(${parts[i][2]})` }));
+      at += own;
+    });
+    cell.append(make("span", { class: "numbers" }, parts.map(([, word], i) => `${word} ${digits(stds[i])}`).join(", ")), svg);
+    return cell;
+  }
+
+  function flagCell(row) {
+    const isOdd = Boolean(shown.columns.ood[row]);
+    const score = shown.columns.ood_score[row];
+    const flag = make("span", { class: `flag ${isOdd ? "yes" : "no"}` }, isOdd ? "unlike" : "familiar");
+    return make("td", {}, flag, make("span", { class: "numbers" }, make("span", {}, `percentile ${score.toFixed(score > 99 ? 1 : 0)}`)));
+  }
+
+  function showTable() {
+    const columns = shown.columns;
+    const hasStd = Boolean(columns.epistemic_std || columns.aleatoric_std);
+    const head = make("tr", {}, make("th", { scope: "col" }, "Sequence"));
+    for (const target of card.targets) {
+      const what = columns.lower ? `mean and ${percent(card.level)} interval` : "mean";
+      head.append(make("th", { scope: "col" }, target, make("small", {}, `${what}, ${card.units}`)));
+      if (hasStd) head.append(make("th", { scope: "col" }, "Uncertainty", make("small", {}, `std, ${card.units}`)));
+    }
+    if (columns.ood) head.append(make("th", { scope: "col" }, "Training sequences", make("small", {}, "like them?")));
+    el("table").tHead.replaceChildren(head);
+    fillSort();
+    fillRows();
+  }
+
+  function fillSort() {
+    const before = el("sort").value;
+    el("sort").replaceChildren(...sortings().map(([name], i) => make("option", { value: i }, name)));
+    el("sort").value = before || "0";
+  }
+
+  function fillRows() {
+    const rows = order();
+    const domain = range();
+    const most = largestTotal();
+    const hasStd = Boolean(shown.columns.epistemic_std || shown.columns.aleatoric_std);
+    const body = rows.slice(0, SHOWN).map((row) => {
+      const line = make("tr", { "data-row": row, tabindex: 0, "aria-selected": String(row === shown.selected) }, make("th", { scope: "row", title: shown.ids[row] }, shown.ids[row] || `row ${row + 1}`));
+      for (let k = 0; k < T; k++) {
+        line.append(activityCell(row, k, domain));
+        if (hasStd) line.append(uncertaintyCell(row, k, most));
+      }
+      if (shown.columns.ood) line.append(flagCell(row));
+      return line;
+    });
+    el("table").tBodies[0].replaceChildren(...body);
+    el("more").hidden = rows.length <= SHOWN;
+    el("more").textContent = `The first ${SHOWN} of ${core.many(rows.length)} rows in this order; the download holds all.`;
+  }
+
+  function largestTotal() {
+    let most = 0;
+    for (let i = 0; i < shown.ids.length * T; i++) {
+      const square = (name) => (shown.columns[name] ? shown.columns[name][i] ** 2 : 0);
+      most = Math.max(most, square("epistemic_std") + square("aleatoric_std"));
+    }
+    return Math.sqrt(most) || 1;
+  }
+
+  // ---- map ----------------------------------------------------------------------------------------------------------
+
+  async function showMap(row) {
+    shown.selected = row;
+    for (const line of el("table").tBodies[0].rows) line.setAttribute("aria-selected", String(Number(line.dataset.row) === row));
+    const codes = shown.codes.slice(row * card.length, (row + 1) * card.length);
+    const asked = core.mutants(codes);
+    el("map-section").hidden = false;
+    el("map-row").replaceChildren(...order().slice(0, SHOWN).map((one) => make("option", { value: one }, shown.ids[one] || `row ${one + 1}`)));
+    el("map-row").value = String(row);
+    const said = await busy(`mutating ${shown.ids[row]}`, (onDone) => ask(asked.codes, onDone));
+    if (said === null) {
+      if (isStopped) tell("Stopped.");
+      return;
+    }
+    const effects = new Float64Array(4 * card.length * T);
+    asked.places.forEach(([position, base], i) => {
+      for (let k = 0; k < T; k++) {
+        effects[(position * 4 + base) * T + k] = said.mean[i * T + k] - shown.columns.mean[row * T + k];
+      }
+    });
+    map = { row, codes, effects };
+    tell(`${core.many(shown.ids.length)} sequence${shown.ids.length > 1 ? "s" : ""} predicted.`);
+    drawMap();
+  }
+
+  const effect = (position, base, k) => map.effects[(position * 4 + base) * T + k];
+
+  function drawMap() {
+    const k = Number(el("map-target").value) || 0;
+    const [W, H, LEFT, TOP] = [13, 18, 22, 34];
+    const length = card.length;
+    let most = 0;
+    for (let p = 0; p < length; p++) for (let b = 0; b < 4; b++) most = Math.max(most, Math.abs(effect(p, b, k)));
+    const svg = draw("svg", { width: LEFT + W * length + 4, height: TOP + 4 * H + 4, "font-family": "ui-monospace, DejaVu Sans Mono, monospace", "font-size": 11 });
+    svg.append(draw("rect", { x: LEFT, y: TOP, width: W * length, height: 4 * H, fill: "var(--zero)" }));
+    for (let p = 0; p < length; p++) {
+      const x = LEFT + p * W;
+      if (p === 0 || (p + 1) % 10 === 0) svg.append(text(x + W / 2, 11, String(p + 1), "var(--soft)"));
+      svg.append(text(x + W / 2, 27, core.LETTERS[map.codes[p]], "var(--ink)"));
+      for (let b = 0; b < 4; b++) {
+        if (b === map.codes[p]) {
+          svg.append(draw("circle", { cx: x + W / 2, cy: TOP + b * H + H / 2, r: 1.5, fill: "var(--soft)" }));
+          continue;
+        }
+        const one = effect(p, b, k);
+        svg.append(draw("rect", { x: x + 0.5, y: TOP + b * H + 0.5, width: W - 1, height: H - 1, fill: one < 0 ? "var(--down)" : "var(--up)", "fill-opacity": most > 0 ? (Math.abs(one) / most).toFixed(3) : 0 }));
+      }
+    }
+    for (let b = 0; b < 4; b++) svg.append(text(10, TOP + b * H + 13, core.LETTERS[b], "var(--ink)"));
+    const mark = draw("rect", { id: "cursor", width: W, height: H, fill: "none", stroke: "var(--ink)", "stroke-width": 2, visibility: "hidden" });
+    svg.append(mark);
+    const point = (event) => {
+      const box = svg.getBoundingClientRect();
+      const p = Math.floor((event.clientX - box.left - LEFT) / W);
+      const b = Math.floor((event.clientY - box.top - TOP) / H);
+      if (p >= 0 && p < length && b >= 0 && b < 4) moveTo(p, b, false);
+    };
+    svg.addEventListener("pointermove", point);
+    svg.addEventListener("click", point);
+    el("map-scroll").replaceChildren(svg);
+    const scale = [make("span", {}, signed(-most)), make("i"), make("span", {}, `${signed(most)} ${card.units}`)];
+    el("map-scale").replaceChildren(...scale);
+    const strongest = strongestMutation(k);
+    el("map-read").textContent = "";
+    el("map-status").textContent = strongest ? `${shown.ids[map.row]}, ${card.targets[k]}: strongest effect ${named(...strongest, k)}.` : "";
+    cursor = strongest || [0, 0];
+  }
+
+  function strongestMutation(k) {
+    let best = null;
+    for (let p = 0; p < card.length; p++) {
+      for (let b = 0; b < 4; b++) if (best === null || Math.abs(effect(p, b, k)) > Math.abs(effect(...best, k))) best = [p, b];
+    }
+    return best;
+  }
+
+  function text(x, y, content, fill) {
+    return draw("text", { x, y, "text-anchor": "middle", fill }, content);
+  }
+
+  function named(position, base, k) {
+    const own = core.LETTERS[map.codes[position]];
+    return `${own}${position + 1}${core.LETTERS[base]} ${signed(effect(position, base, k))} ${card.units}`;
+  }
+
+  function moveTo(position, base, scroll) {
+    cursor = [position, base];
+    const k = Number(el("map-target").value) || 0;
+    const mark = el("map-scroll").querySelector("#cursor");
+    mark.setAttribute("x", 22 + position * 13);
+    mark.setAttribute("y", 34 + base * 18);
+    mark.setAttribute("visibility", "visible");
+    if (scroll) el("map-scroll").scrollLeft = Math.max(0, 22 + position * 13 - el("map-scroll").clientWidth / 2);
+    const isOwn = map.codes[position] === base;
+    el("map-read").textContent = isOwn ? `position ${position + 1}: ${core.LETTERS[base]}, as it is` : named(position, base, k);
+  }
+
+  function mapColumns() {
+    const rows = [];
+    for (let p = 0; p < card.length; p++) for (let b = 0; b < 4; b++) if (b !== map.codes[p]) rows.push([p, b]);
+    const columns = [
+      ["id", () => shown.ids[map.row]],
+      ["position", (i) => rows[i][0] + 1],
+      ["ref", (i) => core.LETTERS[map.codes[rows[i][0]]]],
+      ["alt", (i) => core.LETTERS[rows[i][1]]],
+    ];
+    card.targets.forEach((target, k) => columns.push([`${target}_effect`, (i) => effect(...rows[i], k)]));
+    return [columns, rows.length];
+  }
+
+  // ---- the rest -----------------------------------------------------------------------------------------------------
+
+  function save(name, content) {
+    const link = make("a", { href: URL.createObjectURL(new Blob([content], { type: "text/tab-separated-values" })), download: name });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  }
+
+  async function open(file) {
+    if (!file) return;
+    refuse("");
+    if (file.size > core.MOST_FILE_BYTES) {
+      refuse(`${file.name}: ${core.many(Math.round(file.size / 1e6))} MB, at most 64 MB in the browser; use octodon predict`);
+      return;
+    }
+    el("sequences").value = await file.text();
+    await predictText(el("sequences").value);
+  }
+
+  const percent = (level) => `${Number((level * 100).toPrecision(4))} %`;
+
+  function describe() {
+    const { targets, length, units } = card;
+    el("title").textContent = card.title;
+    el("lead").textContent =
+      `Predicts ${targets.join(" and ")} (${units}) of DNA of ${length} bases, and how sure it is. ` + card.where;
+    el("expects").textContent = `${length} bases each, letters A C G T N, at most ${core.many(core.MOST_SEQUENCES)} sequences.`;
+    el("sequences").placeholder = ">name\n" + core.decode(Uint8Array.from(card.example[0])).slice(0, 60) + "...";
+    const about = [["Activity", `what an experiment like the one that was learnt from would measure, in ${units}.`]];
+    if (card.interval) about.push([`${percent(card.level)} interval`, card.interval_about]);
+    const has = (name) => card.outputs.includes(name);
+    const key = (colour, words) => [make("span", { class: "key", style: `background: var(${colour})` }), words];
+    if (has("epistemic_std")) about.push([key("--epistemic", "Not known (epistemic std)"), "how far independently trained networks would disagree about this sequence. Large: the network does not know; more data of this kind would help."]);
+    if (has("aleatoric_std")) about.push([key("--aleatoric", "Noise (aleatoric std)"), "the noise of ONE measurement; measuring again helps, more training data does not. The bar shows both: its length the total std, its parts their shares of the variance."]);
+    if (has("ood")) about.push(["Unlike the training sequences", `a score (${card.ood.score}) beyond ${card.ood.threshold_percentile} % of those of the training sequences. The network was never asked to know such DNA: distrust the prediction and its interval.`]);
+    about.push(["Map of mutations", "change of the predicted activity when one base is replaced: red up, blue down, darker = stronger. The given base is a dot. An effect much smaller than the uncertainty says little."]);
+    el("about").replaceChildren(...about.flatMap(([term, words]) => [make("dt", {}, ...[term].flat()), make("dd", {}, words)]));
+    el("legend").textContent = `All bars share one axis; the dashed line is 0.${card.interval ? ` Interval: ${card.interval}.` : ""} Choose a row to see its map of mutations.`;
+    el("map-about").textContent = "How the predicted activity changes when one base is replaced. Arrow keys move through the map.";
+    el("map-target").replaceChildren(...targets.map((target, k) => make("option", { value: k }, target)));
+    el("made").textContent = card.made;
+    el("policy").value = card.policy.name;
+    el("left-flank").value = card.policy.left;
+    el("right-flank").value = card.policy.right;
+    el("lengths").open = card.policy.name !== "refuse";
+    showFlanks();
+  }
+
+  function showFlanks() {
+    for (const node of document.querySelectorAll(".flank")) node.hidden = el("policy").value !== "flank";
+  }
+
+  function listen() {
+    el("predict").addEventListener("click", () => predictText(el("sequences").value));
+    el("sequences").addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !isBusy) predictText(el("sequences").value);
+    });
+    el("example").addEventListener("click", () => {
+      el("sequences").value = card.example.map((codes, i) => `>example_${i + 1}\n${core.decode(Uint8Array.from(codes))}\n`).join("");
+      el("policy").value = "refuse";
+      showFlanks();
+      if (backend && !isBusy) predictText(el("sequences").value);
+    });
+    el("file").addEventListener("change", async () => {
+      await open(el("file").files[0]);
+      el("file").value = "";
+    });
+    el("stop").addEventListener("click", () => (isStopped = true));
+    el("policy").addEventListener("change", showFlanks);
+    el("sort").addEventListener("change", fillRows);
+    el("download").addEventListener("click", () => save("predictions.tsv", table()));
+    el("map-download").addEventListener("click", () => map && save(`mutations_${shown.ids[map.row]}.tsv`, core.tsv(...mapColumns())));
+    el("map-row").addEventListener("change", () => !isBusy && showMap(Number(el("map-row").value)));
+    el("map-target").addEventListener("change", () => map && drawMap());
+    const choose = (event) => {
+      const line = event.target.closest("tr");
+      if (line && line.dataset.row !== undefined && !isBusy) showMap(Number(line.dataset.row));
+    };
+    el("table").addEventListener("click", choose);
+    el("table").addEventListener("keydown", (event) => {
+      if (event.key === "Enter" || event.key === " ") {
+        event.preventDefault();
+        choose(event);
+      }
+    });
+    el("map-scroll").addEventListener("keydown", (event) => {
+      const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1], Home: [-card.length, 0], End: [card.length, 0] }[event.key];
+      if (!step || !map) return;
+      event.preventDefault();
+      const [p, b] = [cursor[0] + step[0], cursor[1] + step[1]];
+      moveTo(Math.min(Math.max(p, 0), card.length - 1), Math.min(Math.max(b, 0), 3), true);
+    });
+    const drop = el("drop");
+    for (const name of ["dragenter", "dragover"]) {
+      drop.addEventListener(name, (event) => {
+        event.preventDefault();
+        drop.classList.add("over");
+      });
+    }
+    for (const name of ["dragleave", "drop"]) drop.addEventListener(name, () => drop.classList.remove("over"));
+    drop.addEventListener("drop", (event) => {
+      if (!event.dataTransfer.files.length) return;
+      event.preventDefault();
+      open(event.dataTransfer.files[0]);
+    });
+  }
+
+  function table() {
+    return core.tsv(core.tableColumns(card, shown.ids, shown.columns), shown.ids.length);
+  }
+
+  describe();
+  listen();
+  const ready = octodonBackend.open(card).then(
+    (opened) => {
+      backend = opened;
+      el("predict").disabled = false;
+      tell("Ready.");
+    },
+    (error) => {
+      tell("");
+      refuse(`the network could not be started: ${error.message || error}`);
+      throw error;
+    },
+  );
+  // For people who like the console, and for tests.
+  window.octodon = { card, ready, predictText, table: () => shown && table(), map: () => map && core.tsv(...mapColumns()) };
+})();
