@@ -94,7 +94,9 @@ def checked_onnx(
     """
     content = to_onnx(assembled, model)
     difference = largest_difference(content, model, level=level, calibrated=calibrated)
-    say(f"compared with torch: largest difference {difference:.1e} of a column's spread (allowed {TOLERANCE:g})")
+    say(
+        f"compared with torch: largest difference {difference:.1e} of a column's spread (allowed {TOLERANCE:g})"
+    )
     return content
 
 

@@ -13,7 +13,9 @@
   let isStopped = false;
   let cursor = [0, 0];
 
-  const digits = (value) => (Math.abs(value) >= 1000 ? value.toPrecision(4) : value.toFixed(Math.abs(value) < 0.0995 ? 3 : 2));
+  // As many decimals for all numbers as tell a hundredth of the range of activities apart.
+  let decimals = 2;
+  const digits = (value) => value.toFixed(decimals);
   const signed = (value) => (value >= 0 ? "+" : "\u2212") + digits(Math.abs(value));
   const number = (value) => (value < 0 ? "\u2212" : "") + digits(Math.abs(value));
   const pause = () => new Promise((done) => setTimeout(done, 0));
@@ -103,6 +105,8 @@
       await showMap(order()[0]);
     } catch (error) {
       tell("");
+      shown = null; // what is left of an earlier answer would pass for this one
+      el("results").hidden = el("map-section").hidden = true;
       refuse(error instanceof core.InputError ? error.message : `the network failed: ${error.message || error}`);
       if (!(error instanceof core.InputError)) throw error;
     }
@@ -139,6 +143,7 @@
         high = Math.max(high, one);
       }
     }
+    decimals = Math.min(Math.max(2 - Math.floor(Math.log10(high - low || 1)), 0), 8);
     const pad = (high - low || 1) * 0.03;
     return [low - pad, high + pad];
   }
@@ -165,7 +170,7 @@
   function uncertaintyCell(row, k, most) {
     const W = 110;
     const cell = make("td");
-    const parts = [["epistemic_std", "not known", "--epistemic"], ["aleatoric_std", "noise", "--aleatoric"]].filter(([name]) => shown.columns[name]);
+    const parts = [["epistemic_std", "unknown", "--epistemic"], ["aleatoric_std", "noise", "--aleatoric"]].filter(([name]) => shown.columns[name]);
     const stds = parts.map(([name]) => value(name, row, k));
     const total = stds.reduce((sum, std) => sum + std * std, 0);
     const width = (Math.sqrt(total) / most) * W;
@@ -176,14 +181,14 @@
       svg.append(draw("rect", { x: at, y: 3, width: own, height: 8, fill: `var(${parts[i][2]})` }));
       at += own;
     });
-    cell.append(make("span", { class: "numbers" }, parts.map(([, word], i) => `${word} ${digits(stds[i])}`).join(", ")), svg);
+    cell.append(make("span", { class: "numbers" }, parts.map(([, word], i) => `${word} ${digits(stds[i])}`).join(" \u00b7 ")), svg);
     return cell;
   }
 
   function flagCell(row) {
     const isOdd = Boolean(shown.columns.ood[row]);
     const score = shown.columns.ood_score[row];
-    const flag = make("span", { class: `flag ${isOdd ? "yes" : "no"}` }, isOdd ? "unlike" : "familiar");
+    const flag = make("span", { class: `flag ${isOdd ? "yes" : "no"}` }, isOdd ? "unlike them" : "like them");
     return make("td", {}, flag, make("span", { class: "numbers" }, make("span", {}, `percentile ${score.toFixed(score > 99 ? 1 : 0)}`)));
   }
 
@@ -191,12 +196,12 @@
     const columns = shown.columns;
     const hasStd = Boolean(columns.epistemic_std || columns.aleatoric_std);
     const head = make("tr", {}, make("th", { scope: "col" }, "Sequence"));
+    if (columns.ood) head.append(make("th", { scope: "col" }, "Like the training", make("small", {}, "sequences?")));
     for (const target of card.targets) {
       const what = columns.lower ? `mean and ${percent(card.level)} interval` : "mean";
       head.append(make("th", { scope: "col" }, target, make("small", {}, `${what}, ${card.units}`)));
       if (hasStd) head.append(make("th", { scope: "col" }, "Uncertainty", make("small", {}, `std, ${card.units}`)));
     }
-    if (columns.ood) head.append(make("th", { scope: "col" }, "Training sequences", make("small", {}, "like them?")));
     el("table").tHead.replaceChildren(head);
     fillSort();
     fillRows();
@@ -215,11 +220,11 @@
     const hasStd = Boolean(shown.columns.epistemic_std || shown.columns.aleatoric_std);
     const body = rows.slice(0, SHOWN).map((row) => {
       const line = make("tr", { "data-row": row, tabindex: 0, "aria-selected": String(row === shown.selected) }, make("th", { scope: "row", title: shown.ids[row] }, shown.ids[row] || `row ${row + 1}`));
+      if (shown.columns.ood) line.append(flagCell(row));
       for (let k = 0; k < T; k++) {
         line.append(activityCell(row, k, domain));
         if (hasStd) line.append(uncertaintyCell(row, k, most));
       }
-      if (shown.columns.ood) line.append(flagCell(row));
       return line;
     });
     el("table").tBodies[0].replaceChildren(...body);
@@ -379,7 +384,7 @@
     if (card.interval) about.push([`${percent(card.level)} interval`, card.interval_about]);
     const has = (name) => card.outputs.includes(name);
     const key = (colour, words) => [make("span", { class: "key", style: `background: var(${colour})` }), words];
-    if (has("epistemic_std")) about.push([key("--epistemic", "Not known (epistemic std)"), "how far independently trained networks would disagree about this sequence. Large: the network does not know; more data of this kind would help."]);
+    if (has("epistemic_std")) about.push([key("--epistemic", "Unknown (epistemic std)"), "how far independently trained networks would disagree about this sequence. Large: the network does not know; more data of this kind would help."]);
     if (has("aleatoric_std")) about.push([key("--aleatoric", "Noise (aleatoric std)"), "the noise of ONE measurement; measuring again helps, more training data does not. The bar shows both: its length the total std, its parts their shares of the variance."]);
     if (has("ood")) about.push(["Unlike the training sequences", `a score (${card.ood.score}) beyond ${card.ood.threshold_percentile} % of those of the training sequences. The network was never asked to know such DNA: distrust the prediction and its interval.`]);
     about.push(["Map of mutations", "change of the predicted activity when one base is replaced: red up, blue down, darker = stronger. The given base is a dot. An effect much smaller than the uncertainty says little."]);
