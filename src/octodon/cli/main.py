@@ -9,6 +9,7 @@ import typer
 from octodon.cli import (
     attribute,
     attribution_study,
+    baseline,
     calibrate,
     check,
     demo,
@@ -45,6 +46,7 @@ for module in (
     run,
     predict,
     calibrate,
+    baseline,
     variants,
     scan,
     attribute,

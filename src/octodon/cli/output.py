@@ -72,6 +72,18 @@ def print_summary(metrics: pd.DataFrame) -> None:
     Console().print(table)
 
 
+def print_comparison(lines: list[list[str]]) -> None:
+    """Print a table, as wide as it needs, whose first line is its header and whose first two columns are words."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    sys.stdout.write("Test set, calibrated where possible:\n")
+    for line in lines:
+        cells = [
+            cell.ljust(width) if number < 2 else cell.rjust(width)
+            for number, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        sys.stdout.write("  ".join(cells).rstrip() + "\n")
+
+
 def print_files(folder: Path) -> None:
     """Print where the results of a run are and what can be done with them."""
     files = (

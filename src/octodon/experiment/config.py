@@ -71,6 +71,11 @@ class ExperimentConfig(Config):
     ensemble: EnsembleConfig = EnsembleConfig()
     distill: DistillConfig = DistillConfig()
     calibrate: CalibrateSection = CalibrateSection()
+    baselines: dict[str, dict[str, Any]] = Field(
+        default={},
+        description="other ways to an uncertainty, trained beside on the same rows and scored in results/baselines.tsv: one "
+        "section each with its options, e.g. [baselines.mc_dropout]; see octodon list baselines",
+    )
     run: RunSection = RunSection()
 
 

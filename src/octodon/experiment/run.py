@@ -17,6 +17,7 @@ from octodon.ensemble.ensemble import Ensemble
 from octodon.ensemble.execution import executing
 from octodon.ensemble.workers import pick_device
 from octodon.errors import RunError
+from octodon.experiment.baselines import run_baseline
 from octodon.experiment.config import ExperimentConfig, dump
 from octodon.experiment.folder import claim
 from octodon.experiment.heads import with_heads
@@ -141,6 +142,8 @@ def _run(
                 stages.ensemble("ensemble_activity")
             trained = teachers if teachers is not None else stages.ensemble()
             metrics = stages.evaluate(trained, stages.students(trained))
+            for name, settings in config.baselines.items():
+                run_baseline(stages, name, settings)
         seconds = time.perf_counter() - start
         # first the mark, then the cleaning: killed in between, the folder is finished and only untidy
         write_json(folder.results / "complete.json", {"seconds": round(seconds, 1)})

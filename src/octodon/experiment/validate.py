@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from octodon.baselines.fit import make_baseline
 from octodon.data.examples import Examples
 from octodon.distillation.cached import fingerprint
 from octodon.distillation.copies import altered_copy
@@ -24,7 +25,7 @@ def validate(
     Raises
     ------
     ConfigError
-        Unknown backbone, option or alteration; one member.
+        Unknown backbone, baseline, option or alteration; one member.
     DataError
         Fewer than two training rows, or a table of teachers that lacks a row.
     """
@@ -43,6 +44,8 @@ def validate(
             ),
             seed=0,
         )
+    for name, settings in config.baselines.items():
+        make_baseline(name, settings, f"baselines.{name}")
     for recipe in config.distill.recipes if config.distill.copies != 0 else ():
         altered_copy(examples.codes[:2], recipe, seed=0)
     if len(examples.subset("train")) < 2:

@@ -1,0 +1,218 @@
+"""Baselines beside a run: the same data, split, settings and calibration rows as its ensemble and student."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from octodon.artifact.bundle import load, read_provenance, save
+from octodon.artifact.seen import save_seen
+from octodon.atomic import atomic_file
+from octodon.baselines.fit import make_baseline
+from octodon.calibration.fit import fit_calibration
+from octodon.data.calibration_rows import CALIBRATION
+from octodon.data.examples import Examples
+from octodon.data.noise import without_offsets
+from octodon.ensemble.ensemble import Ensemble
+from octodon.ensemble.execution import Execution, executing
+from octodon.ensemble.member_labels import resolve_head
+from octodon.ensemble.train import train_ensemble
+from octodon.errors import RunError
+from octodon.experiment.config import ExperimentConfig, load_config
+from octodon.experiment.folder import RunFolder, claim
+from octodon.experiment.prepare import describe, prepare
+from octodon.experiment.stages import Say, Stages, evaluated_splits
+from octodon.experiment.uncertainty import Calibrations, check_calibration, evaluate_uncertainty
+from octodon.metrics.evaluate import evaluate_split, predictions_frame, read_metrics, write_metrics
+from octodon.models.model import ModelConfig
+from octodon.records import Prediction
+from octodon.settings import merge
+from octodon.training.config import TrainingConfig
+
+TABLE = "baselines.tsv"
+"""In the folder of results; columns as metrics.tsv, the model being the name of the baseline."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _TrainInFolder:
+    """Trains as the ensemble of the run was trained, resumable in its folder."""
+
+    data: Examples
+    config: ExperimentConfig
+    model: ModelConfig
+    folder: Path
+    execution: Execution
+
+    def __call__(self, *, members: int | None, head: str, training: Mapping[str, Any]) -> Ensemble:
+        settings = self.config.ensemble
+        changed = TrainingConfig(**merge(settings.training.model_dump(), training))
+        update = {"members": members or settings.members, "head": resolve_head(head, self.data), "folds": 1}
+        return train_ensemble(
+            self.data,
+            self.model,
+            settings.model_copy(update={**update, "training": changed}),
+            seed=self.config.seed,
+            folder=self.folder,
+            execution=self.execution,
+        )
+
+
+def add_baseline(
+    run: Path,
+    name: str,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    progress: bool = True,
+    say: Say = lambda line: None,
+) -> pd.DataFrame:
+    """Train a baseline beside a finished run and return its rows of results/baselines.tsv.
+
+    Raises
+    ------
+    RunError
+        No finished run there, in use, its data changed since, or a baseline of that name with other settings.
+    ConfigError
+        An unknown baseline or setting.
+    """
+    text = run / "config.toml"
+    if not text.is_file() or not RunFolder(run).is_finished:
+        raise RunError(f"{run}: no finished run here; give the folder of octodon run, for example run")
+    make_baseline(name, settings or {}, f"baseline {name}")
+    config = load_config(text)
+    with claim(run, text.read_text(encoding="utf-8")) as folder:
+        examples = prepare(config)
+        report = describe(examples)
+        folder.refuse_changed({"sha256": report["sha256"]})
+        with executing(
+            processes=config.run.processes,
+            device=config.run.device,
+            progress=progress,
+            strategy=config.run.strategy,
+        ) as execution:
+            provenance = {"config": config.model_dump(mode="json"), "data": report["sha256"]}
+            table = run_baseline(
+                Stages(config, examples, folder, execution, provenance, say), name, settings or {}
+            )
+        folder.clean()
+    return table
+
+
+def run_baseline(stages: Stages, name: str, settings: Mapping[str, Any]) -> pd.DataFrame:
+    """Train, calibrate and evaluate one baseline in the folder of a run; return its rows of the results table.
+
+    It leaves ``baselines/NAME/`` (a bundle), ``results/predictions_SPLIT_NAME.parquet`` and its rows of ``baselines.tsv``.
+    """
+    path = stages.folder.path / "baselines" / name
+    made_of = {"name": name, "settings": dict(settings)}
+    if (path / "config.json").is_file():
+        if read_provenance(path).get("baseline") != made_of:
+            raise RunError(
+                f"{path}: holds this baseline with other settings; move it away first, nothing is written over"
+            )
+        stages.say(f"{name}: kept from {path}")
+        model = load(path, backbone=stages.config.model.backbone)
+        assert isinstance(model, Ensemble)
+        return _evaluate(stages, name, model)
+    stages.say(f"{name}: training")
+    chosen = make_baseline(name, settings, f"baselines.{name}")
+    training = _TrainInFolder(
+        data=stages.examples,
+        config=stages.config,
+        model=stages.model,
+        folder=stages.folder.work / "baselines" / name,
+        execution=stages.execution,
+    )
+    model = _calibrated(stages, chosen.fit(stages.examples, training))
+    path.parent.mkdir(exist_ok=True)
+    save(model, path, stages.provenance | {"baseline": made_of})
+    assert stages.examples.splits is not None
+    save_seen(path, stages.examples.codes[np.isin(stages.examples.splits, ("train", "valid"))])
+    stages.folder.event("baseline", name=name)
+    return _evaluate(stages, name, model)
+
+
+def _calibrated(stages: Stages, model: Ensemble) -> Ensemble:
+    """Return the model calibrated as the run's own models are, or as it is where these are not."""
+    config, examples = stages.config.calibrate, stages.examples
+    if check_calibration(config, examples) is not None:
+        return model
+    rows = examples.subset(CALIBRATION)
+    made = fit_calibration(
+        _ask(stages, model, rows),
+        rows.targets.astype(np.float64),
+        method=config.method,
+        level=config.level,
+        replicates=rows.n_replicates,
+        options=config.options,
+        seed=stages.config.seed,
+    )
+    return replace(model, calibration=made)
+
+
+def _ask(stages: Stages, model: Ensemble, rows: Examples) -> Prediction:
+    return model.predict_members(rows.codes, [str(name) for name in rows.ids], stages.execution).combine()
+
+
+def _evaluate(stages: Stages, name: str, model: Ensemble) -> pd.DataFrame:
+    """Score the model on every split that the run scores, and put its rows into the table of baselines."""
+    results, tables = stages.folder.results, []
+    noise = without_offsets(stages.examples)
+    calibrations = (
+        Calibrations() if model.calibration is None else Calibrations(by_model={(name, 0): model.calibration})
+    )
+    for split in evaluated_splits(stages.examples, model):
+        rows = stages.examples.subset(split)
+        said = _ask(stages, model, rows)
+        answer = said if model.calibration is None else model.calibration.apply(said)
+        with atomic_file(results / f"predictions_{split}_{name}.parquet") as partial:
+            predictions_frame(answer, rows.targets).to_parquet(partial, index=False)
+        replicates = noise.subset(split)
+        activity = evaluate_split(
+            split=split,
+            members=None,
+            students=[said],
+            measured=rows.targets,
+            replicate_std=replicates.replicate_std,
+            n_replicates=replicates.n_replicates,
+        )
+        tables.append(activity.assign(model=name))
+        tables.append(evaluate_uncertainty(split, rows, [(name, 0, said)], calibrations).metrics)
+    table = pd.concat(tables, ignore_index=True)
+    path = results / TABLE
+    before = [read_metrics(path).query("model != @name")] if path.is_file() else []
+    write_metrics(pd.concat([*before, table], ignore_index=True), path)
+    return table
+
+
+def compare(run: Path, split: str = "test") -> list[list[str]]:
+    """Return header and lines of a table: each model of a run and its baselines, target by target.
+
+    Scores of stds are those after calibration where there is one, else of the model's own total.
+    """
+    files = [run / "results" / name for name in ("metrics.tsv", TABLE)]
+    rows = pd.concat([read_metrics(file) for file in files if file.is_file()])
+    rows = rows[(rows["split"] == split) & (rows["index"] >= 0) & ~rows["model"].str.startswith("activity_")]
+    lines = [["target", "model", *_COMPARED.values()]]
+    for (target, model), own in rows.groupby(["target", "model"], sort=False):
+        values = own.groupby(["quantity", "metric"])["value"].mean()
+        spread = next((name for name in _SPREADS if (name, "nll") in values), "")
+        wanted = [("activity" if metric == "pearson" else spread, metric) for metric in _COMPARED]
+        lines.append([target, model, *(f"{values[key]:.3f}" if key in values else "-" for key in wanted)])
+    return [lines[0], *sorted(lines[1:], key=lambda line: line[0])]
+
+
+_COMPARED = {
+    "pearson": "Pearson",
+    "nll": "NLL",
+    "crps": "CRPS",
+    "ence": "ENCE",
+    "error_spearman": "rho(std, error)",
+    "coverage_0.9": "coverage 0.9",
+    "width_0.9": "width 0.9",
+}
+_SPREADS = ("calibrated", "total", "epistemic", "aleatoric")

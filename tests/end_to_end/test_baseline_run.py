@@ -1,0 +1,80 @@
+"""Baselines beside a run: in its configuration, or added when it is finished."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import Cli
+
+from octodon.artifact.bundle import load
+
+SECTIONS = """
+[baselines.heteroscedastic]
+[baselines.mc_dropout]
+passes = 4
+"""
+
+
+def test_a_run_trains_its_baselines_and_more_can_be_added(cli: Cli, experiment: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    experiment.write_text(experiment.read_text() + SECTIONS)
+    code, _, err = cli("run", experiment, "--out", out)
+    assert code == 0, err
+    table = pd.read_csv(out / "results" / "baselines.tsv", sep="\t")
+    assert set(table["model"]) == {"heteroscedastic", "mc_dropout"}
+    assert {"valid", "test"} <= set(table["split"])
+    thinned = table[(table["model"] == "mc_dropout") & (table["split"] == "test")]
+    assert {"activity", "epistemic"} <= set(thinned["quantity"])
+    assert load(out / "baselines" / "mc_dropout").dropout.passes == 4  # type: ignore[union-attr]
+    assert not (out / "work").exists()
+
+    code, shown, err = cli("baseline", "evidential", out, "--quiet")
+    assert code == 0, err
+    for name in ("evidential", "heteroscedastic", "mc_dropout", "ensemble", "student", "individual"):
+        assert name in shown
+    again = pd.read_csv(out / "results" / "baselines.tsv", sep="\t")
+    assert set(again["model"]) == {"heteroscedastic", "mc_dropout", "evidential"}
+    before = again[again["model"] != "evidential"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(before, table)
+    predictions = pd.read_parquet(out / "results" / "predictions_test_evidential.parquet")
+    bundle = load(out / "baselines" / "evidential")
+    rows = pd.read_csv(experiment.parent / "tiny.tsv", sep="\t").set_index("id").loc[predictions["id"]]
+    np.testing.assert_allclose(
+        predictions["A_epistemic_std"], bundle.predict(list(rows["sequence"])).epistemic_std[:, 0], rtol=1e-4
+    )
+    assert "kept" in cli("baseline", "evidential", out, "--quiet")[2]  # trained once
+    assert cli("run", experiment, "--out", out)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("evidental", "."), "error: .: no finished run here; give the folder of octodon run"),
+    ],
+)
+def test_what_is_no_run_is_refused(cli: Cli, arguments: tuple[str, ...], line: str) -> None:
+    code, _, err = cli("baseline", *arguments)
+    assert code == 2
+    assert err.startswith(line)
+
+
+def test_other_settings_and_unknown_names_are_refused(cli: Cli, experiment: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    experiment.write_text(experiment.read_text() + "[baselines.mc_dropout]\npasses = 3\n")
+    assert cli("run", experiment, "--out", out)[0] == 0
+    code, _, err = cli("baseline", "mc_dropout", out, "--option", "passes=5")
+    assert code == 2
+    assert "holds this baseline with other settings" in err
+    code, _, err = cli("baseline", "mc_drop", out)
+    assert (code, err) == (
+        2,
+        "error: baseline: no 'mc_drop'; did you mean 'mc_dropout'? Known: ensemble, evidential, heteroscedastic, mc_dropout\n",
+    )
+    code, _, err = cli("baseline", "mc_dropout", out, "--option", "passes=1")
+    assert code == 2
+    assert "baseline mc_dropout: passes" in err
+    experiment.write_text(experiment.read_text().replace("passes = 3", "pases = 3"))
+    code, _, err = cli("run", experiment, "--out", tmp_path / "other")
+    assert code == 2
+    assert "baselines.mc_dropout: pases: unknown key; did you mean 'passes'?" in err
