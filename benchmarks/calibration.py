@@ -84,6 +84,7 @@ def read_predictions(path: Path) -> tuple[Prediction, np.ndarray]:
         mean=stack("mean"),
         epistemic_std=stack("epistemic_std"),
         aleatoric_std=stack("aleatoric_std"),
+        calibrated_std=stack("calibrated_std"),
     )
     return prediction, stack("measured")
 
