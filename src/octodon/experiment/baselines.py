@@ -202,7 +202,7 @@ def compare(run: Path, split: str = "test") -> list[list[str]]:
         values = own.groupby(["quantity", "metric"])["value"].mean()
         spread = next((name for name in _SPREADS if (name, "nll") in values), "")
         wanted = [("activity" if metric == "pearson" else spread, metric) for metric in _COMPARED]
-        lines.append([target, model, *(f"{values[key]:.3f}" if key in values else "-" for key in wanted)])
+        lines.append([target, model, *(_shown(values.get(key)) for key in wanted)])
     return [lines[0], *sorted(lines[1:], key=lambda line: line[0])]
 
 
@@ -216,3 +216,7 @@ _COMPARED = {
     "width_0.9": "width 0.9",
 }
 _SPREADS = ("calibrated", "total", "epistemic", "aleatoric")
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None or np.isnan(value) else f"{value:.3f}"
