@@ -151,6 +151,24 @@ def check_names(config: ExperimentConfig) -> None:
     assert config.calibrate.method == "none" or config.calibrate.method in methods
 
 
+def test_the_table_of_differences_is_that_of_the_presets() -> None:
+    published, ours = (
+        _flat(resolve(tomllib.loads(EXPERIMENT) | {"preset": p}).model_dump()) for p in ("paper", "default")
+    )
+    differing = {key for key in published if published[key] != ours[key]} - {"preset"}
+    rows = re.findall(r"^\| `([\w.]+)` \| (\S+) \| (\S+)", PAGES["docs/method.md"], flags=re.M)
+    assert {key for key, _, _ in rows} == differing
+    for key, theirs, default in rows:
+        assert (theirs, default) == (str(published[key]).lower(), str(ours[key]).lower()), key
+
+
+def _flat(values: dict[str, Any], before: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{before}{key}.") if isinstance(value, dict) else {before + key: value}
+    return flat
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files that the pages speak of, and a calibrated student in run/student."""

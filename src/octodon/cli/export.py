@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
-        short_help="As a page for any browser, or as ONNX: all that predict says, in one file",
+        short_help="A page for any browser, or ONNX: all that predict says",
         epilog="Examples: octodon export run/student --html student.html; octodon export run/student --onnx student.onnx",
     )(export)
 
