@@ -110,7 +110,7 @@ def measure(
     seconds = time.perf_counter() - start
     training = np.mean([sum(record["seconds"] for record in s.fitted.history) for s in students])
     n_train = len(examples.subset("train"))
-    n_labelled = n_train * (config.copies_of(n_train) + (config.labels != "augmented"))
+    n_labelled = n_train * (config.copies_of(n_train) + (config.labels_of(n_train) != "augmented"))
     epochs = np.mean([len(s.fitted.history) for s in students])
     per_second = _labelled_per_second(teachers, examples, execution)
     member_seconds = _member_epochs(bundle) * n_train / (n_labelled * epochs / training)

@@ -63,7 +63,8 @@ def test_small_tables_get_more_copies_and_large_ones_fewer(rows: int, copies: in
     ("given", "epochs", "dropout"),
     [
         ({}, 1, 0.0),
-        ({"copies": 8}, 6, 0.0),
+        ({"copies": 10}, 5, 0.0),
+        ({"copies": 9, "labels": "in_sample"}, 5, 0.0),
         ({"copies": 0}, 50, "backbone"),  # a table of predictions: few inputs, seen often
         ({"copies": 0, "dynamic": "replace", "training": {"augment": [{"name": "shuffle"}]}}, 50, 0.0),
         ({"training": {"epochs": 7, "dropout": "backbone"}}, 7, "backbone"),
@@ -77,6 +78,24 @@ def test_the_work_of_a_student_is_fifty_passes_whatever_the_copies(
     assert (training.epochs, training.dropout) == (epochs, dropout)
     assert type(training) is TrainingConfig
     assert training.schedule == "cosine"
+
+
+@pytest.mark.parametrize(
+    ("given", "labels"),
+    [
+        ({}, "augmented"),
+        ({"copies": 4}, "augmented"),
+        ({"copies": 3}, "in_sample"),  # too few to say all that there is to learn
+        ({"copies": 0}, "in_sample"),
+        ({"labels": "in_sample"}, "in_sample"),
+        ({"labels": "out_of_fold"}, "out_of_fold"),
+        (DISTILL_PRESETS["paper"], "in_sample"),
+    ],
+)
+def test_rows_that_the_members_know_by_heart_are_left_out_where_there_are_copies(
+    given: dict[str, Any], labels: str
+) -> None:
+    assert checked(DistillConfig, given, "distill").labels_of(5000) == labels
 
 
 def test_published_students_keep_the_published_training() -> None:

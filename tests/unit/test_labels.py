@@ -42,7 +42,8 @@ class KnownTeachers:
 
 def _distil(teachers: Any, data: Examples, folder: Path, copies: int = 2, seed: int = 0) -> None:
     recipes = (({"name": "reverse_complement"},), ({"name": "mutate", "fraction": 0.3},))
-    config = DistillConfig(copies=copies, recipes=recipes, training=StudentTraining(epochs=1))
+    training = StudentTraining(epochs=1)
+    config = DistillConfig(copies=copies, recipes=recipes, labels="in_sample", training=training)
     distil_students(
         teachers, data, MODEL, config, seed=seed, folder=folder, execution=Execution(progress=False)
     )

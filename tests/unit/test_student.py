@@ -52,7 +52,7 @@ def _noisy_ensemble() -> Ensemble:
 
 
 def _distil(teachers: Any, data: Any, epochs: int = 30, **settings: Any) -> Student:
-    training = {"epochs": epochs, "batch_size": 32, "learning_rate": 0.01}
+    training = {"epochs": epochs, "batch_size": 32, "learning_rate": 0.03}
     return distill(
         teachers, data, backbone=TinyBackbone, training=training, processes=0, progress=False, **settings
     )

@@ -83,10 +83,11 @@ class DistillConfig(Config):
         min_length=1,
         description="how copies are altered; copy k takes recipe k, cycling",
     )
-    labels: Literal["in_sample", "augmented", "out_of_fold"] = Field(
-        default="in_sample",
-        description="training sequences themselves: labelled by all members, left out (only altered copies, which no member "
-        "was fitted to), or labelled by the members that left them out (ensemble.folds)",
+    labels: Literal["auto", "in_sample", "augmented", "out_of_fold"] = Field(
+        default="auto",
+        description="training sequences themselves: in_sample = labelled by all members, which know them by heart; "
+        "augmented = left out (only altered copies, which no member was fitted to); out_of_fold = labelled by the members "
+        "that left them out (ensemble.folds); auto: augmented from 4 copies on, else in_sample",
     )
     pool: Path | None = Field(
         default=None, description="FASTA of further sequences, without measurements, that the members label"
@@ -107,12 +108,19 @@ class DistillConfig(Config):
         """Return how many altered copies of ``n_rows`` training sequences are labelled."""
         return default_copies(n_rows) if self.copies is None else self.copies
 
+    def labels_of(self, n_rows: int) -> Literal["in_sample", "augmented", "out_of_fold"]:
+        """Return who labels ``n_rows`` training sequences, nothing left automatic."""
+        if self.labels != "auto":
+            return self.labels
+        return "augmented" if self.copies_of(n_rows) >= _FEW_COPIES else "in_sample"
+
     def training_of(self, n_rows: int) -> TrainingConfig:
         """Return how students of ``n_rows`` training sequences are fitted, nothing left automatic."""
         copies = self.copies_of(n_rows)
         found: dict[str, Any] = {}
         if self.training.epochs == 0:
-            found["epochs"] = max(1, round(PASSES / (1 + copies)))
+            kept = self.labels_of(n_rows) != "augmented"
+            found["epochs"] = max(1, round(PASSES / max(1, kept + copies)))
         if self.training.dropout == "auto":
             is_varied = copies >= _FEW_COPIES or self.dynamic != "none"
             found["dropout"] = 0.0 if is_varied else "backbone"

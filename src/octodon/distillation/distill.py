@@ -135,9 +135,10 @@ def _labels_of_training_rows(
     teachers: Teachers | MemberPredictions, train: Examples, said: MemberPredictions, config: DistillConfig
 ) -> dict[str, ndarray] | None:
     """Return what students learn on the training rows themselves; None to leave these out."""
-    if config.labels == "augmented":
+    labels = config.labels_of(len(train))
+    if labels == "augmented":
         return None
-    if config.labels == "in_sample":
+    if labels == "in_sample":
         return train_labels(said.combine())
     teachers = teachers.teachers if isinstance(teachers, CachedTeachers) else teachers
     if not isinstance(teachers, Ensemble) or teachers.folds is None:
@@ -197,9 +198,9 @@ def distill(
         Default: that of the ensemble; "deepstarr" for other teachers.
     head : str, optional
         What students learn; default "auto": activity and epistemic std, and the aleatoric std where the teachers give it.
-    labels : {"in_sample", "augmented", "out_of_fold"}
+    labels : {"auto", "in_sample", "augmented", "out_of_fold"}
         The training sequences themselves: labelled by all members; left out, in favour of altered copies; or labelled by
-        members that left them out (``octodon.train(..., folds=5)``).
+        members that left them out (``octodon.train(..., folds=5)``). Default "auto": left out from 4 copies on.
     pool : path, optional
         FASTA of further sequences, without measurements, that the teachers label.
 
