@@ -12,7 +12,10 @@ from octodon.cli.options import Quiet
 
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Example: octodon baseline mc_dropout run --option passes=50")(baseline)
+    app.command(
+        short_help="Rivals of the student, trained on the rows of a run",
+        epilog="Example: octodon baseline mc_dropout run --option passes=50",
+    )(baseline)
 
 
 def baseline(
