@@ -1,14 +1,17 @@
 """Where jobs run. Functions are local to the tests, as in a notebook: the workers cannot import them."""
 
 import os
+import platform
 import signal
 import time
 from typing import Any
 
+import numpy as np
+import psutil
 import pytest
 import torch
 
-from octodon.ensemble.workers import Workers, pick_device, threads
+from octodon.ensemble.workers import Workers, give_back_memory, pick_device, threads
 from octodon.errors import ConfigError, DataError, RunError
 
 
@@ -127,3 +130,14 @@ def test_a_gpu_that_is_asked_for_must_be_there(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(ConfigError, match="'gpu'; expected auto, cpu, cuda or cuda:N"):
         pick_device("gpu")
     assert (pick_device("auto"), pick_device("cuda:1")) == ("cuda", "cuda:1")
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are not asked")
+def test_memory_that_was_freed_is_given_back() -> None:
+    mib_before = psutil.Process().memory_info().rss / 2**20
+    blocks = [np.ones(8_000) for _ in range(2_000)]  # 122 MiB in pieces too small for a mapping of their own
+    last = blocks[-1]  # holds the end of the heap, which would be given back by itself
+    del blocks
+    give_back_memory()
+    assert psutil.Process().memory_info().rss / 2**20 < mib_before + 40
+    assert last.sum() == 8_000

@@ -87,6 +87,7 @@ def train_ensemble(
         folds = Folds.of(train_rows, config.folds, seed)
         data["train.fold"] = folds.of_rows(train_rows)
     arrays = SharedArrays.write(folder / "arrays", data)
+    del data  # a second copy of every sequence, as long as the members train
     fingerprint = arrays.fingerprint()
     jobs = [
         NetworkJob(

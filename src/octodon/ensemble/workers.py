@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -98,6 +100,7 @@ class Workers:
         if wanted > self._started:
             self.close()
         if self._executor is None:
+            give_back_memory()
             self._started = wanted
             self._executor = loky.ProcessPoolExecutor(
                 wanted, initializer=_prepare_worker, initargs=(os.getpid(),), env=_KEEP_FREED_MEMORY
@@ -181,6 +184,16 @@ def _prepare_worker(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def give_back_memory() -> None:
+    """Return freed memory to the system; without it what reading a large table left behind stays with this process.
+
+    Of 484,052 sequences of 249 bp that is some 300 MB. Done by glibc alone, elsewhere nothing happens.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 @contextmanager
