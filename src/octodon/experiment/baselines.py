@@ -198,8 +198,10 @@ def compare(run: Path, split: str = "test") -> list[list[str]]:
     rows = pd.concat([read_metrics(file) for file in files if file.is_file()])
     rows = rows[(rows["split"] == split) & (rows["index"] >= 0) & ~rows["model"].str.startswith("activity_")]
     lines = [["target", "model", *_COMPARED.values()]]
-    for (target, model), own in rows.groupby(["target", "model"], sort=False):
-        values = own.groupby(["quantity", "metric"])["value"].mean()
+    for key, own in rows.groupby(["target", "model"], sort=False):
+        target, model = (str(part) for part in list(key))  # type: ignore[call-overload]  # a pair
+        means = pd.Series(own.groupby(["quantity", "metric"])["value"].mean())
+        values: dict[Any, float] = {key: float(mean) for key, mean in means.items()}
         spread = next((name for name in _SPREADS if (name, "nll") in values), "")
         wanted = [("activity" if metric == "pearson" else spread, metric) for metric in _COMPARED]
         lines.append([target, model, *(_shown(values.get(key)) for key in wanted)])
