@@ -2,7 +2,7 @@
 
     python benchmarks/distillation.py experiments/promoter_mpra.toml --ensemble run/ensemble \
         --out benchmarks/results/distillation_promoter.md
-    python benchmarks/distillation.py ... --ways paper,default --students 1
+    python benchmarks/distillation.py ... --ways "paper;default" --students 1
 
 Ways are the ``WAYS`` below: sections that are merged over the preset's [distill]. Choose between them by the columns of the
 validation split; the test split is there to be reported once. Cost is in members: seconds of labelling and of training
@@ -38,18 +38,17 @@ from octodon.experiment.prepare import prepare
 from octodon.metrics.summary import markdown_table
 from octodon.settings import checked, merge, preset_of
 
-COPIES = [{"name": "recombine"}, {"name": "mutate", "fraction": 0.05}]
 EVOAUG = {"copies": 0, "training": {"epochs": 40, "augment": [{"name": "evoaug"}], "augment_until": 0.8}}
+ADAM = {"training": {"optimiser": "adam", "learning_rate": 3e-3}}
 WAYS: dict[str, dict[str, Any]] = {
-    "paper": {"preset": "paper"},
     "default": {},
-    "default 5 epochs": {"training": {"epochs": 5}},
-    "default 20 epochs": {"training": {"epochs": 20}},
-    "4 copies 20 epochs": {"copies": 4, "training": {"epochs": 20}},
-    "16 copies 5 epochs": {"copies": 16, "training": {"epochs": 5}},
-    "24 copies 4 epochs": {"copies": 24, "training": {"epochs": 4}},
-    "recombined copies only": {"recipes": [COPIES]},
-    "no training rows": {"labels": "augmented"},
+    "48 copies once": {"copies": 48},
+    "12 copies, 4 epochs": {"copies": 12},
+    "24 copies once": {"copies": 24, "training": {"epochs": 1}},
+    "default, training rows too": {"labels": "in_sample"},
+    "default, by Adam": ADAM,
+    "48 copies once, by Adam, training rows too": merge(ADAM, {"labels": "in_sample", "copies": 48}),
+    "paper": {"preset": "paper"},
     "paper + evoaug replace": merge(EVOAUG, {"dynamic": "replace"}),
     "paper + evoaug append": merge(EVOAUG, {"dynamic": "append"}),
 }
@@ -62,14 +61,14 @@ def main() -> None:
     parser.add_argument("experiment", type=Path)
     parser.add_argument("--ensemble", type=Path, required=True, help="bundle of the teachers")
     parser.add_argument("--out", type=Path, required=True, help="Markdown table to write, and JSON beside it")
-    parser.add_argument("--ways", default=",".join(WAYS), help="names, comma between")
+    parser.add_argument("--ways", default=";".join(WAYS), help="names, semicolon between")
     parser.add_argument("--students", type=int, default=1)
     parser.add_argument("--set", action="append", default=[], help="of the experiment, e.g. data.path=...")
     arguments = parser.parse_args()
     config = load_config(arguments.experiment, arguments.set)
     examples, teachers = prepare(config), load(arguments.ensemble)
     assert isinstance(teachers, Ensemble)
-    wanted = [name.strip() for name in arguments.ways.split(",")]
+    wanted = [name.strip() for name in arguments.ways.split(";")]
     results = _known(arguments.out)
     with tempfile.TemporaryDirectory() as folder, executing(progress=False) as execution:
         for name in wanted:

@@ -36,7 +36,7 @@ DISTILL_PRESETS: dict[str, dict[str, Any]] = {
 
 
 PASSES = 50
-"""Passes per training sequence, its copies counted: 48 copies once, 8 copies six times, or the sequences alone 50 times."""
+"""Passes per training sequence, its copies counted: 24 copies twice, 10 copies five times, or the sequences alone 50 times."""
 _FEW_COPIES = 4
 
 
@@ -75,7 +75,7 @@ class DistillConfig(Config):
     copies: int | None = Field(
         default=None,
         ge=0,
-        description="altered copies of each training sequence that the members label; default 48, up to 128 of few rows, "
+        description="altered copies of each training sequence that the members label; default 24, up to 128 of few rows, "
         "fewer of more than 100,000",
     )
     recipes: tuple[tuple[dict[str, Any], ...], ...] = Field(

@@ -24,15 +24,16 @@ DEFAULT_RECIPES: tuple[tuple[dict[str, Any], ...], ...] = (
     ({"name": "mutate", "fraction": 0.4},),
 )
 """Copy number k is made by recipe k modulo 8, so that fewer copies keep the most useful alterations."""
-USUAL_COPIES, MOST_COPIES = 48, 128
-"""Distinct inputs are worth more than passes over the same ones, see benchmarks/results."""
+USUAL_COPIES, MOST_COPIES = 24, 128
+"""Distinct inputs are worth more than passes over the same ones, but to label one costs two passes (ten members): 24 copies
+seen twice teach as much as 48 seen once, at half the cost, see benchmarks/results/distillation_promoter.md."""
 FEWEST_SEQUENCES, MOST_SEQUENCES = 100_000, 5_000_000
 
 
 def default_copies(n_rows: int) -> int:
     """Return how many altered copies of ``n_rows`` training sequences are labelled where nobody says.
 
-    48; up to 128 where that is needed to have 100,000 sequences in all (a student needs so many steps); fewer, but at least
+    24; up to 128 where that is needed to have 100,000 sequences in all (a student needs so many steps); fewer, but at least
     8, where it would be more than 5 million (a large table is varied in itself).
     """
     wanted = max(USUAL_COPIES, math.ceil(FEWEST_SEQUENCES / n_rows) - 1)

@@ -192,7 +192,7 @@ def distill(
     preset : {"default", "paper", "paper-lentimpra"}
         What is not given below: the package's own choices, or the published ones. The same as ``preset`` in a TOML file.
     copies : int, optional
-        Altered copies per training sequence labelled by the teachers; default 48, more of few rows (paper: 0), or 0
+        Altered copies per training sequence labelled by the teachers; default 24, more of few rows (paper: 0), or 0
         where teachers are a table.
     backbone : str or type, optional
         Default: that of the ensemble; "deepstarr" for other teachers.
