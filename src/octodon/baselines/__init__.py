@@ -1,1 +1,4 @@
-"""Baselines: other ways to an uncertainty, to hold ensembles and students against; one file each in ``methods/``."""
+"""Baselines: what ensembles and students are held against.
+
+Other ways to an uncertainty, one file each in ``methods/``; and ridge regression on k-mers, which every run is scored beside.
+"""

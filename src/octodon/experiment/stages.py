@@ -14,6 +14,7 @@ import pandas as pd
 from octodon.artifact.bundle import load, save, save_calibration
 from octodon.artifact.seen import save_seen
 from octodon.atomic import atomic_file
+from octodon.baselines.kmer_ridge import KmerRidge
 from octodon.data.calibration_rows import CALIBRATION
 from octodon.data.examples import Examples
 from octodon.data.noise import without_offsets
@@ -28,6 +29,7 @@ from octodon.ensemble.progress import found_before
 from octodon.ensemble.stacked.fit import read_choice
 from octodon.ensemble.train import train_ensemble
 from octodon.errors import RunError
+from octodon.experiment.beside import KMER_RIDGE, fit_beside, score_beside, write_beside
 from octodon.experiment.config import ExperimentConfig
 from octodon.experiment.folder import RunFolder
 from octodon.experiment.uncertainty import (
@@ -148,7 +150,8 @@ class Stages:
         source = self._asked_once(teachers)
         calibrated = self.calibrate(source, students)
         splits = evaluated_splits(self.examples, source)
-        parts = [self._evaluate_split(split, source, students, calibrated) for split in splits]
+        ridge = fit_beside(self.examples)
+        parts = [self._evaluate_split(split, source, students, calibrated, ridge) for split in splits]
         metrics = pd.concat([table for table, _ in parts], ignore_index=True)
         self._write_coverage([found for _, found in parts], _best(students))
         write_metrics(metrics, self.folder.results / "metrics.tsv")
@@ -208,6 +211,7 @@ class Stages:
         teachers: Teachers | MemberPredictions,
         students: list[Student],
         calibrated: Calibrations,
+        ridge: KmerRidge,
     ) -> tuple[pd.DataFrame, Uncertainty]:
         rows = self.examples.subset(split)
         members = member_predictions(teachers, rows, self.execution)
@@ -217,9 +221,13 @@ class Stages:
         mine = calibrated.by_model.get(("student", position))
         predictions = predictions_frame(best if mine is None else mine.apply(best), rows.targets)
         _write_parquet(predictions, self.folder.results / f"predictions_{split}.parquet")
+        beside, ridge_said = score_beside(ridge, rows, split)
         if split == "test":
             figure = self.folder.figures / "test.svg"
-            scatter_figure(best, rows.targets, members.combine(), figure, self.examples.units)
+            ensemble = members.combine()
+            scatter_figure(best, rows.targets, ensemble, figure, self.examples.units)
+            both = [("ensemble", ensemble), (KMER_RIDGE, ridge_said)]
+            write_beside(self.folder.results, split, rows, both)
         models = named_predictions(members, said)
         train = self.examples.subset("train").codes
         found = evaluate_uncertainty(split, rows, models, calibrated, train_codes=train)
@@ -235,7 +243,7 @@ class Stages:
             replicate_std=noise.replicate_std,
             n_replicates=noise.n_replicates,
         )
-        tables = [table, found.metrics, *self._evaluate_activity_ensemble(rows, split)]
+        tables = [table, beside, found.metrics, *self._evaluate_activity_ensemble(rows, split)]
         return pd.concat(tables, ignore_index=True), found
 
     def _evaluate_activity_ensemble(self, rows: Examples, split: str) -> list[pd.DataFrame]:

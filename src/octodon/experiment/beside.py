@@ -1,0 +1,42 @@
+"""What stands beside the student of a run: k-mer ridge and ensemble, scored and kept sequence by sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from octodon.atomic import atomic_file
+from octodon.baselines.kmer_ridge import KmerRidge, fit_kmer_ridge
+from octodon.data.examples import Examples
+from octodon.metrics.evaluate import evaluate_split, predictions_frame
+from octodon.records import Prediction
+
+KMER_RIDGE = "kmer_ridge"
+"""Its name among the models of ``results/metrics.tsv``."""
+
+
+def fit_beside(examples: Examples) -> KmerRidge:
+    """Fit the k-mer ridge to what the members learn from."""
+    return fit_kmer_ridge(examples.subset("train"), examples.subset("valid"))
+
+
+def score_beside(ridge: KmerRidge, rows: Examples, split: str) -> tuple[pd.DataFrame, Prediction]:
+    """Return the rows of the results table of one split, model ``kmer_ridge``, and its prediction."""
+    said = ridge.predict(rows.codes, [str(name) for name in rows.ids])
+    table = evaluate_split(split=split, members=None, students=[said], measured=rows.targets)
+    return table.assign(model=KMER_RIDGE), said
+
+
+def write_beside(folder: Path, split: str, rows: Examples, said: Sequence[tuple[str, Prediction]]) -> None:
+    """Write ``MODEL_SPLIT.parquet`` into ``folder``, with the columns of ``predictions_SPLIT.parquet``.
+
+    Raises
+    ------
+    RunError
+        A file cannot be written.
+    """
+    for model, prediction in said:
+        with atomic_file(folder / f"{model}_{split}.parquet") as partial:
+            predictions_frame(prediction, rows.targets).to_parquet(partial, index=False)
