@@ -26,11 +26,11 @@ def test_run_leaves_the_files_of_the_design(cli: Cli, experiment: Path, tmp_path
     assert "ensemble" in printed
     assert "octodon predict" in printed
     assert {path.name for path in out.iterdir()} - {".lock"} == {
-        "config.toml", "data.json", "ensemble", "student", "results", "figures", "events.jsonl"
+        "config.toml", "data.json", "ensemble", "student", "results", "figures", "events.jsonl", "report.html"
     }  # fmt: skip
     metrics = pd.read_csv(out / "results" / "metrics.tsv", sep="\t")
     assert list(metrics.columns) == ["model", "index", "split", "target", "quantity", "metric", "value"]
-    assert set(metrics["model"]) == {"individual", "ensemble", "student"}
+    assert set(metrics["model"]) == {"individual", "ensemble", "student", "kmer_ridge"}
     config = tomllib.loads((out / "config.toml").read_text())
     assert config["ensemble"]["training"]["learning_rate"] == 1e-3  # every default is spelled out
     data = json.loads((out / "data.json").read_text())

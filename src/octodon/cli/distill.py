@@ -37,7 +37,7 @@ def distill(
 
     A table of predictions cannot label altered copies, so distill.copies is 0 with it.
     """
-    from octodon.cli.output import print_files, print_summary, resumable, say
+    from octodon.cli.output import print_files, print_summary, print_verdict, resumable, say
     from octodon.experiment.config import load_config
     from octodon.experiment.folder import refuse_restart
     from octodon.experiment.given import distil_given
@@ -48,4 +48,5 @@ def distill(
     with resumable():
         result = distil_given(config, teachers, out, progress=not quiet, say=say)
     print_summary(result.metrics)
+    print_verdict(result.folder)
     print_files(result.folder)

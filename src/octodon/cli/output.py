@@ -84,9 +84,17 @@ def print_comparison(lines: list[list[str]]) -> None:
         sys.stdout.write("  ".join(cells).rstrip() + "\n")
 
 
+def print_verdict(folder: Path) -> None:
+    """Print the headline of a run's report and where it is."""
+    from octodon.report.page import verdict_of
+
+    sys.stdout.write(f"{verdict_of(folder).headline} Why, and what to try next: {folder / 'report.html'}\n")
+
+
 def print_files(folder: Path) -> None:
     """Print where the results of a run are and what can be done with them."""
     files = (
+        ("report", "report.html"),
         ("metrics", "results/metrics.tsv"),
         ("predictions", "results/predictions_test.parquet"),
         ("figures", "figures/training.svg, figures/test.svg"),

@@ -29,7 +29,7 @@ def run(
     In a folder where the same experiment was interrupted it goes on: finished networks are kept, the others go on from
     their last checkpoint. A finished folder is left as it is. Ctrl-C stops at once; the same command goes on.
     """
-    from octodon.cli.output import print_files, print_summary, resumable, say
+    from octodon.cli.output import print_files, print_summary, print_verdict, resumable, say
     from octodon.experiment.config import load_config
     from octodon.experiment.folder import refuse_restart
     from octodon.experiment.run import run_experiment
@@ -39,4 +39,5 @@ def run(
     with resumable():
         result = run_experiment(load_config(experiment, set or []), out, progress=not quiet, say=say)
     print_summary(result.metrics)
+    print_verdict(result.folder)
     print_files(result.folder)

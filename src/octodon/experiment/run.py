@@ -27,6 +27,7 @@ from octodon.experiment.uncertainty import check_calibration
 from octodon.experiment.validate import identify, validate
 from octodon.metrics.evaluate import read_metrics
 from octodon.records import MemberPredictions
+from octodon.report.page import write_report
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -117,6 +118,8 @@ def _run(
             folder.refuse_changed({"teachers": identity})
             folder.clean()
             say(f"{folder.path} is finished already; nothing to do")
+            if not (folder.path / "report.html").is_file():  # killed before it was written, or an older run
+                write_report(folder.path)
             metrics = read_metrics(folder.results / "metrics.tsv")
             return RunResult(folder=folder.path, metrics=metrics, seconds=0.0, backbone=config.model.backbone)
         if folder.is_begun:
@@ -148,5 +151,6 @@ def _run(
         # first the mark, then the cleaning: killed in between, the folder is finished and only untidy
         write_json(folder.results / "complete.json", {"seconds": round(seconds, 1)})
         folder.clean()
+        write_report(folder.path)
         folder.event("finished", seconds=round(seconds, 1))
     return RunResult(folder=folder.path, metrics=metrics, seconds=seconds, backbone=config.model.backbone)

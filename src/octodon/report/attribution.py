@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from octodon.report.style import BLUE, COLOURS, GREY, panels, rows_where, save_figure, styled
 
-_LABELS = {
+LABELS = {
     "rmse": "RMSE (units of the map)",
     "cosine": "cosine of maps",
     "pearson": "Pearson r of contributions",
@@ -36,13 +36,14 @@ def similarity_figure(per_sequence: pd.DataFrame, out: Path) -> None:
         figure, grid = panels(len(targets), len(measures))
         for row, target in zip(grid, targets, strict=True):
             for axes, measure in zip(row, measures, strict=True):
-                _boxes(axes, rows_where(per_sequence, target=target, measure=measure))
+                draw_boxes(axes, rows_where(per_sequence, target=target, measure=measure))
                 axes.set_title(target)
-                axes.set_ylabel(_LABELS[measure])
+                axes.set_ylabel(LABELS[measure])
         save_figure(figure, out)
 
 
-def _boxes(axes: Axes, rows: pd.DataFrame) -> None:
+def draw_boxes(axes: Axes, rows: pd.DataFrame) -> None:
+    """Draw boxes over sequences of individual and student, against each reference."""
     values, colours, labels = [], [], []
     for reference in _REFERENCES:
         some = rows_where(rows, reference=reference)
@@ -77,12 +78,15 @@ def variability_figure(per_sequence: pd.DataFrame, out: Path) -> None:
         figure, grid = panels(len(targets), len(wanted), size=(3.2, 3.2))
         for row, target in zip(grid, targets, strict=True):
             for axes, (measure, reference) in zip(row, wanted, strict=True):
-                _scatter(axes, rows_where(per_sequence, target=target, measure=measure, reference=reference))
-                axes.set_title(f"{target}: {_LABELS[measure]}")
+                draw_pairs(
+                    axes, rows_where(per_sequence, target=target, measure=measure, reference=reference)
+                )
+                axes.set_title(f"{target}: {LABELS[measure]}")
         save_figure(figure, out)
 
 
-def _scatter(axes: Axes, rows: pd.DataFrame) -> None:
+def draw_pairs(axes: Axes, rows: pd.DataFrame) -> None:
+    """Draw single members against students, one point a sequence; on the dashed line both are equal."""
     x, y = rows["individual"].to_numpy(), rows["student"].to_numpy()
     low, high = float(np.nanmin([x, y])), float(np.nanmax([x, y]))
     margin = 0.04 * (high - low) or 1.0

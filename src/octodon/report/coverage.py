@@ -44,7 +44,7 @@ def coverage_figure(coverage: pd.DataFrame, out: Path, *, level: float = 0.9, st
         figure, grid = panels(len(targets), len(strata), size=(3.4, 2.6))
         for row, target in zip(grid, targets, strict=True):
             for axes, stratum in zip(row, strata, strict=True):
-                _cells(axes, rows_where(chosen, target=target, stratum=stratum), level)
+                draw_cells(axes, rows_where(chosen, target=target, stratum=stratum), level)
                 axes.set_title(f"{target}: {stratum}")
                 axes.sharey(row[0])
             part = rows_where(chosen, target=target)
@@ -61,7 +61,8 @@ def coverage_figure(coverage: pd.DataFrame, out: Path, *, level: float = 0.9, st
         save_figure(figure, out)
 
 
-def _cells(axes: Axes, part: pd.DataFrame, level: float) -> None:
+def draw_cells(axes: Axes, part: pd.DataFrame, level: float) -> None:
+    """Draw coverage in the cells of one stratum, the band that chance allows, and a ring around the worst cell of a model."""
     cells = list(dict.fromkeys(part["cell"]))
     axes.axhline(level, color=GREY, linestyle="--", linewidth=1, zorder=1)
     models = [model for model in COLOURS if model in set(part["model"])]

@@ -48,7 +48,7 @@ def history_figure(history: pd.DataFrame, out: Path) -> None:
         for column, network in enumerate(networks):
             part = rows_where(history, network=network)
             losses, rate = grid[0][column], grid[1][column]
-            _losses(losses, part)
+            draw_losses(losses, part)
             _rates(rate, part)
             n = len(set(part["index"]))
             losses.set_title(f"{n} {network}{'s' if n > 1 else ''}")
@@ -62,7 +62,8 @@ def history_figure(history: pd.DataFrame, out: Path) -> None:
         save_figure(figure, out)
 
 
-def _losses(axes: Axes, part: pd.DataFrame) -> None:
+def draw_losses(axes: Axes, part: pd.DataFrame) -> None:
+    """Draw the losses of networks of one kind along their epochs, a dot where the kept weights are from."""
     for _, network in part.groupby("index", sort=True):
         axes.plot(network["epoch"], network["train_loss"], color=ORANGE, linewidth=0.9, alpha=0.7)
         axes.plot(network["epoch"], network["valid_loss"], color=BLUE, linewidth=0.9, alpha=0.8)

@@ -25,7 +25,7 @@ from octodon.report.style import (
 )
 
 # What makes the interval: its colour, its marker along the level, its line, its name.
-_QUANTITIES = {
+QUANTITIES = {
     "aleatoric": (ORANGE, "o", ":", "aleatoric alone"),
     "epistemic": (BLUE, "^", "-.", "epistemic alone"),
     "total": (BLACK, "s", "--", "total, as the model gives it"),
@@ -69,10 +69,10 @@ def intervals_figure(
         figure, grid = panels(len(targets), 2, size=(3.9, 3.1))
         for row, target in zip(grid, targets, strict=True):
             part = rows_where(curves, target=target)
-            one = _one_model(part, student)
-            _coverage_against_size(row[0], one, units)
+            one = one_model(part, student)
+            draw_coverage_against_size(row[0], one, units)
             row[0].set_title(f"{target}: {one['model'].iloc[0]}")
-            _accuracy_against_coverage(row[1], part, level)
+            draw_accuracy_against_coverage(row[1], part, level)
             row[1].set_title(f"{target}: all models")
         figure.legend(handles=_legend(curves), loc="outside lower center", ncols=3)
         save_figure(figure, out)
@@ -91,32 +91,34 @@ def reliability_figure(curves: pd.DataFrame, out: Path, *, student: int = 0) -> 
     with styled():
         figure, grid = panels(1, len(targets), size=(3.4, 3.2))
         for axes, target in zip(grid[0], targets, strict=True):
-            one = _one_model(rows_where(curves, target=target), student)
+            one = one_model(rows_where(curves, target=target), student)
             axes.axline((0, 0), slope=1, color=GREY, linewidth=1, zorder=1)
-            for quantity, line in _lines(one):
-                _draw(axes, line, "level", quantity)
+            for quantity, line in lines_of(one):
+                draw_line(axes, line, "level", quantity)
             axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="level promised")
             axes.set_title(f"{target}: {one['model'].iloc[0]}")
-            _percent(axes.xaxis, axes.yaxis)
+            percent(axes.xaxis, axes.yaxis)
             axes.grid()
         grid[0][0].set_ylabel("measured values inside")
         figure.legend(handles=_legend(curves, models=False), loc="outside lower center", ncols=2)
         save_figure(figure, out)
 
 
-def _coverage_against_size(axes: Axes, one: pd.DataFrame, units: str) -> None:
-    for quantity, line in _lines(one):
-        _draw(axes, line, "width", quantity)
+def draw_coverage_against_size(axes: Axes, one: pd.DataFrame, units: str) -> None:
+    """Draw coverage along the mean size of one model's intervals."""
+    for quantity, line in lines_of(one):
+        draw_line(axes, line, "width", quantity)
     for level in _MARKED:
         axes.axhline(level, color=GREY, linewidth=0.5, linestyle=":", zorder=1)
     axes.set(ylim=(0, 1), xlabel=f"mean interval size ({units})", ylabel="measured values inside")
     axes.set_xlim(left=0)
-    _percent(axes.yaxis)
+    percent(axes.yaxis)
     axes.grid(axis="x")
 
 
-def _accuracy_against_coverage(axes: Axes, part: pd.DataFrame, level: float) -> None:
-    for quantity, (colour, *_) in _QUANTITIES.items():
+def draw_accuracy_against_coverage(axes: Axes, part: pd.DataFrame, level: float) -> None:
+    """Draw one mark per model: Pearson r of its mean against the coverage of its intervals of one level."""
+    for quantity, (colour, *_) in QUANTITIES.items():
         for model, marker in MARKERS.items():
             chosen = rows_where(part, quantity=quantity, model=model, level=level)
             if quantity == "constant" or chosen.empty:
@@ -129,24 +131,26 @@ def _accuracy_against_coverage(axes: Axes, part: pd.DataFrame, level: float) -> 
     axes.axvline(level, color=GREY, linestyle="--", linewidth=1, zorder=1)
     axes.set(xlabel=f"measured values inside, level {level:g}", ylabel="Pearson r of the mean")
     axes.set_xlim(0, 1.02)
-    _percent(axes.xaxis)
+    percent(axes.xaxis)
     axes.grid()
 
 
-def _draw(axes: Axes, line: pd.DataFrame, along: str, quantity: str) -> None:
+def draw_line(axes: Axes, line: pd.DataFrame, along: str, quantity: str) -> None:
     """Draw coverage along the level or the width."""
-    colour, marker, dashes, _ = _QUANTITIES[quantity]
+    colour, marker, dashes, _ = QUANTITIES[quantity]
     marked = line.loc[line["level"].isin(_MARKED)]
     axes.plot(line[along], line["coverage"], color=colour, linestyle=dashes, zorder=2)
     axes.plot(marked[along], marked["coverage"], marker, color=colour, markersize=4.5, zorder=3)
 
 
-def _lines(one: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    lines = [(q, rows_where(one, quantity=q).sort_values("level")) for q in _QUANTITIES]
+def lines_of(one: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Return what makes an interval, with its rows in order of the level."""
+    lines = [(q, rows_where(one, quantity=q).sort_values("level")) for q in QUANTITIES]
     return [(quantity, line) for quantity, line in lines if not line.empty]
 
 
-def _one_model(part: pd.DataFrame, student: int) -> pd.DataFrame:
+def one_model(part: pd.DataFrame, student: int) -> pd.DataFrame:
+    """Return the rows of one student; of the ensemble, or of any model, where there is no student."""
     one = rows_where(part, model="student", index=student)
     if not one.empty:
         return one
@@ -158,7 +162,7 @@ def _legend(curves: pd.DataFrame, models: bool = True) -> list[Line2D]:
     present = set(curves["quantity"])
     methods = sorted(set(rows_where(curves, quantity="calibrated")["method"]))
     handles = []
-    for quantity, (colour, marker, dashes, name) in _QUANTITIES.items():
+    for quantity, (colour, marker, dashes, name) in QUANTITIES.items():
         if quantity in present:
             text = f"{name} ({', '.join(methods)})" if quantity == "calibrated" else name
             handles.append(
@@ -182,6 +186,7 @@ def _need(curves: pd.DataFrame, columns: Sequence[str] = _COLUMNS) -> None:
         )
 
 
-def _percent(*axes: object) -> None:
+def percent(*axes: object) -> None:
+    """Write the ticks of these axes in percent."""
     for axis in axes:
         axis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))  # type: ignore[attr-defined]  # XAxis, YAxis

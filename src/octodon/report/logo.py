@@ -15,11 +15,11 @@ from matplotlib.textpath import TextPath
 from numpy import ndarray
 
 from octodon.errors import DataError
-from octodon.report.style import BLUE, GREEN, GREY, ORANGE, panels, save_figure, styled
+from octodon.report.style import BLUE, GREEN, GREY, ORANGE, VERMILLION, panels, save_figure, styled
 from octodon.seq.codes import ALPHABET
 
 # Red for T, as usual in logos, would be told from green by few; vermillion of the same palette is.
-_COLOURS = {"A": GREEN, "C": BLUE, "G": ORANGE, "T": "#D55E00"}
+_COLOURS = {"A": GREEN, "C": BLUE, "G": ORANGE, "T": VERMILLION}
 _INCHES_PER_BASE = 0.09
 
 

@@ -17,13 +17,19 @@ from octodon.atomic import atomic_file
 from octodon.errors import ConfigError
 
 # Okabe and Ito 2008, "Color Universal Design": told apart in all common forms of colour blindness.
-BLACK, ORANGE, BLUE, GREEN = "#000000", "#E69F00", "#0072B2", "#009E73"
+BLACK, ORANGE, BLUE, GREEN, VERMILLION = "#000000", "#E69F00", "#0072B2", "#009E73", "#D55E00"
 GREY = "#767676"
 
 # Each model keeps its colour, marker and line in every figure; marker and line serve black-and-white prints.
-COLOURS = {"individual": ORANGE, "ensemble": BLACK, "student": BLUE}
-MARKERS = {"individual": "o", "ensemble": "s", "student": "^"}
-LINES = {"individual": "-", "ensemble": "--", "student": "-"}
+COLOURS = {"kmer_ridge": GREY, "individual": ORANGE, "ensemble": BLACK, "student": BLUE}
+MARKERS = {"kmer_ridge": "D", "individual": "o", "ensemble": "s", "student": "^"}
+LINES = {"kmer_ridge": ":", "individual": "-", "ensemble": "--", "student": "-"}
+NAMES = {
+    "kmer_ridge": "k-mer ridge",
+    "individual": "individual",
+    "ensemble": "ensemble",
+    "student": "student",
+}
 
 _STYLE: dict[Any, Any] = {
     "figure.constrained_layout.use": True,

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from octodon.errors import DataError
-from octodon.report.style import COLOURS, LINES, MARKERS, panels, rows_where, save_figure, styled
+from octodon.report.style import COLOURS, LINES, MARKERS, NAMES, panels, rows_where, save_figure, styled
 
 _NAMES = {"pearson": "Pearson r", "spearman": "Spearman rho", "mse": "mean squared error"}
 _AGAINST = {
@@ -65,8 +65,8 @@ def sweep_figure(
                 axes = grid[row][column]
                 for model in COLOURS:
                     part = rows_where(chosen, quantity=quantity, target=target, model=model)
-                    _curve(axes, part, model)
-                _fractions(axes, fractions)
+                    draw_curve(axes, part, model)
+                draw_fractions(axes, fractions)
                 axes.set_title(f"{target}: {quantity}")
             grid[row][0].set_ylabel(f"{_NAMES.get(metric, metric)} {_AGAINST[quantity]}{unit}")
             _share_limits(grid[row])
@@ -76,7 +76,7 @@ def sweep_figure(
         save_figure(figure, out)
 
 
-def _curve(axes: Axes, part: pd.DataFrame, model: str) -> None:
+def draw_curve(axes: Axes, part: pd.DataFrame, model: str) -> None:
     """Draw one model: mean over networks, band of one sd, and each network as a dot."""
     if part.empty:
         return
@@ -92,7 +92,7 @@ def _curve(axes: Axes, part: pd.DataFrame, model: str) -> None:
         color=colour,
         marker=MARKERS[model],
         linestyle=LINES[model],
-        label=f"{model} (mean of {n} ± sd)" if n > 1 else model,
+        label=f"{NAMES[model]} (mean of {n} ± sd)" if n > 1 else NAMES[model],
         zorder=3,
     )
     if n > 1:
@@ -101,7 +101,8 @@ def _curve(axes: Axes, part: pd.DataFrame, model: str) -> None:
         axes.plot(x, values, ".", color=colour, alpha=0.45, markersize=3.5, zorder=2)
 
 
-def _fractions(axes: Axes, fractions: np.ndarray) -> None:
+def draw_fractions(axes: Axes, fractions: np.ndarray) -> None:
+    """Give the horizontal axis ticks at the fractions, in percent."""
     axes.set_xlim(0, 1.05 * fractions[-1])
     # Ticks at the fractions themselves, unless they would run into each other.
     if len(fractions) <= 8 and (np.diff(fractions) >= 0.09 * fractions[-1]).all():

@@ -1,0 +1,159 @@
+"""The numbers that a verdict rests on, taken from the result files of a run."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from octodon.metrics.bootstrap import pearson_difference
+from octodon.report.results import RunResults
+from octodon.report.style import rows_where
+from octodon.report.verdict import RunFacts, TargetFacts
+
+_TENTHS = {
+    "activity": "predicted activity",
+    "epistemic": "epistemic std",
+    "ood": "unlikeness to the training set",
+}
+
+
+def facts_of(run: RunResults) -> RunFacts:
+    """Return the facts of a run about its test split."""
+    leaks = run.data["audit"]["leaks"] or {"n_rows": 0}
+    n_networks, n_unfinished = unfinished(run.history)
+    return RunFacts(
+        folder=str(run.folder),
+        targets=tuple(_target(run, target) for target in run.targets),
+        level=run.level,
+        leaking_rows=int(leaks["n_rows"]),
+        n_networks=n_networks,
+        n_unfinished=n_unfinished,
+        knows_ood=(run.folder / "student" / "ood.json").is_file(),
+        knows_shift=run.shift is not None,
+    )
+
+
+def metric_of(
+    metrics: pd.DataFrame,
+    model: str,
+    target: str,
+    quantity: str,
+    metric: str,
+    *,
+    index: int | None = None,
+    split: str = "test",
+) -> float | None:
+    """Return a value of the results table, the mean over the networks of a kind where no index is given; None without one."""
+    rows = rows_where(metrics, model=model, target=target, quantity=quantity, metric=metric, split=split)
+    if index is not None:
+        rows = rows_where(rows, index=index)
+    value = float(rows["value"].to_numpy(np.float64).mean()) if len(rows) else math.nan
+    return None if math.isnan(value) else value
+
+
+def ceiling_of(run: RunResults, target: str, split: str = "test") -> float | None:
+    """Return the noise ceiling that the replicates set; None where it is not known."""
+    for one in run.data["audit"]["agreement"]:
+        if one["target"] == target and one["split"] == split:
+            return one["ceiling_pearson"]
+    return None
+
+
+def unfinished(history: pd.DataFrame) -> tuple[int, int]:
+    """Return how many networks there are, and how many have their lowest validation loss in their last epoch.
+
+    A schedule that lowers the rate to nothing ends in its best epoch by design; such networks do not count.
+    """
+    if history.empty:
+        return 0, 0
+    count = 0
+    groups = history.groupby(["network", "index"])
+    for _, one in groups:
+        one = one.sort_values("epoch")
+        rate = one["learning_rate"].to_numpy(np.float64)
+        losses = one["valid_loss"].to_numpy(np.float64)
+        # at a twentieth of its first rate a network hardly moves any more
+        still_learning = rate[-1] > 0.05 * rate[0]
+        count += bool(
+            np.isfinite(losses).any() and np.nanargmin(losses) == len(losses) - 1 and still_learning
+        )
+    return len(groups), count
+
+
+def cell_in_words(stratum: str, cell: str) -> str:
+    """Return "predicted activity is in its highest tenth" for ("activity", "10")."""
+    if stratum not in _TENTHS:
+        return f"{stratum} is {cell}"
+    nth = {"1": "lowest tenth", "10": "highest tenth"}.get(cell, f"{cell}{_ORDINAL.get(cell, 'th')} tenth")
+    return f"{_TENTHS[stratum]} is in its {nth}"
+
+
+_ORDINAL = {"2": "nd", "3": "rd"}
+
+
+def _target(run: RunResults, target: str) -> TargetFacts:
+    def of(model: str, quantity: str, metric: str, index: int | None = None) -> float | None:
+        return metric_of(run.metrics, model, target, quantity, metric, index=index)
+
+    measured = run.predictions[f"{target}_measured"].to_numpy(np.float64)
+    kept = run.student
+    student = of("student", "activity", "pearson", kept)
+    low, high = _gain_over_ridge(run, target, measured)
+    level = f"coverage_{run.level:g}"
+    spread = [of("student", q, "error_spearman", kept) for q in ("calibrated", "total", "epistemic")]
+    worst = _worst_cell(run, target)
+    return TargetFacts(
+        target=target,
+        n_test=int(np.isfinite(measured).sum()),
+        student=math.nan if student is None else student,
+        individual=of("individual", "activity", "pearson"),
+        ensemble=of("ensemble", "activity", "pearson"),
+        ridge=of("kmer_ridge", "activity", "pearson"),
+        ceiling=ceiling_of(run, target),
+        gain_low=low,
+        gain_high=high,
+        coverage=_coverage(run, target, of("student", "calibrated", level, kept)),
+        worst_cell=worst[0],
+        worst_coverage=worst[1],
+        worst_n=worst[2],
+        epistemic=of("student", "epistemic", "pearson", kept),
+        std_ratio=of("student", "epistemic", "std_ratio", kept),
+        error_spearman=next((value for value in spread if value is not None), None),
+    )
+
+
+def _gain_over_ridge(run: RunResults, target: str, measured: np.ndarray) -> tuple[float | None, float | None]:
+    if run.kmer_ridge is None:
+        return None, None
+    student, ridge = (table[f"{target}_mean"].to_numpy() for table in (run.predictions, run.kmer_ridge))
+    gain = pearson_difference(student, ridge, measured)
+    return (None, None) if math.isnan(gain.low) else (gain.low, gain.high)
+
+
+def _coverage(run: RunResults, target: str, scored: float | None) -> float | None:
+    """Return the coverage at the run's level: as scored, or counted where that level is not among the scored ones."""
+    if scored is not None:
+        return scored
+    names = [f"{target}_{end}" for end in ("lower", "measured", "upper")]
+    if any(name not in run.predictions for name in names):
+        return None
+    lower, measured, upper = (run.predictions[name].to_numpy(np.float64) for name in names)
+    known = np.isfinite(measured)
+    return float(((lower <= measured) & (measured <= upper))[known].mean()) if known.any() else None
+
+
+def _worst_cell(run: RunResults, target: str) -> tuple[str | None, float | None, int | None]:
+    if run.coverage is None:
+        return None, None, None
+    rows = rows_where(
+        run.coverage, model="student", index=run.student, split="test", target=target, level=run.level
+    )
+    # Too wide an interval is a nuisance, too narrow a danger: the worst cell is the one that falls short furthest.
+    rows = rows.loc[(rows["stratum"] != "all") & (rows["n"] >= 20)]
+    if rows.empty:
+        return None, None, None
+    short = (run.level - rows["coverage"]) * np.sqrt(rows["n"])
+    row = rows.loc[short.idxmax()]
+    return cell_in_words(str(row["stratum"]), str(row["cell"])), float(row["coverage"]), int(row["n"])

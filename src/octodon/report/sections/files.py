@@ -1,0 +1,69 @@
+"""What lies in the folder, and the commands that repeat it or go on from it."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from octodon.report.blocks import Commands, Section, Table
+from octodon.report.results import RunResults
+
+_FILES = (
+    ("student/", "the network to keep: weights, calibration, what it was trained on"),
+    ("ensemble/", "its teachers"),
+    ("results/metrics.tsv", "every number: model, split, target, quantity, metric, value"),
+    ("results/predictions_test.parquet", "what was measured and what the student says, sequence by sequence"),
+    ("results/ensemble_test.parquet", "the same from the ensemble"),
+    ("results/kmer_ridge_test.parquet", "the same from the k-mer ridge"),
+    ("results/coverage.tsv", "coverage of intervals, corner by corner"),
+    ("results/intervals_test.tsv", "coverage and size along the level, all models"),
+    ("results/shift.tsv", "shifted sequences"),
+    ("results/attribution_similarity.tsv", "the attribution study"),
+    ("figures/", "figures for papers and slides (SVG)"),
+    ("config.toml", "every setting, defaults spelled out"),
+    ("data.json", "rows, drops, leaks, agreement, hashes of the data"),
+    ("events.jsonl", "what happened and when"),
+)
+
+
+def files_section(run: RunResults) -> Section:
+    """Return the section."""
+    quoted = shlex.quote(str(run.folder))
+    backbone = str(run.config["model"]["backbone"])
+    option = f" --backbone {shlex.quote(backbone)}" if ".py:" in backbone else ""
+    commands = [
+        (
+            f"octodon run {quoted}/config.toml --out again",
+            "repeat the whole run; on a CPU with the same bits",
+        ),
+        (f"octodon predict {quoted}/student sequences.fa{option} --out predictions.tsv", "ask the student"),
+        (
+            f"octodon attribute {quoted}/student sequences.fa{option} --method ism --logos 4 --out maps.h5",
+            "which bases explain it",
+        ),
+        (
+            f"octodon compare {quoted} OTHER_RUN --out compare.html",
+            "this run against another, sequence by sequence",
+        ),
+        (f"octodon report {quoted}", "make this page again"),
+    ]
+    there = [(name, what) for name, what in _FILES if (run.folder / Path(name)).exists()]
+    made = run.provenance
+    names = ("octodon", "torch", "python", "platform", "created")
+    versions = [[name, str(made[name])] for name in names if name in made]
+    blocks = [
+        Commands(rows=commands),
+        Table(caption="Files in the folder of the run", header=["file", "what"], rows=there, words=True),
+    ]
+    if versions:
+        hashes = run.data["sha256"]
+        versions += [[f"sha256 of {name}", str(value)[:16] + "…"] for name, value in hashes.items() if value]
+        blocks.append(
+            Table(caption="Made with", header=["what", "which"], rows=versions, folded=True, words=True)
+        )
+    return Section(
+        anchor="files",
+        title="Files and commands",
+        lead="Everything needed to check, repeat or go on.",
+        blocks=blocks,
+    )

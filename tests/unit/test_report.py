@@ -1,0 +1,192 @@
+"""The report: one file that needs nothing else, says what the numbers say, and can be read by everyone."""
+
+import base64
+import io
+import itertools
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+from finished_run import TARGETS, write_run
+
+from octodon.errors import DataError, RunError
+from octodon.report.page import verdict_of, write_report
+from octodon.report.verdict import Status
+
+VOID = {"meta", "link", "br", "hr", "img", "input", "col"}
+
+
+class Page(HTMLParser):
+    """Every element with its attributes, the text of some, and whether tags are nested as they are closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.words: dict[str, list[str]] = {}
+        self.feed(text)
+        assert self.open == [], "an element is never closed"
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+        self.words.setdefault(tag, [])
+        if tag == "svg":
+            self.words.setdefault("svg title", [])
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, f"</{tag}> closes another element"
+
+    def handle_data(self, data):
+        if self.open:
+            self.words[self.open[-1]].append(data)
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    return write_run(tmp_path_factory.mktemp("report") / "my run")
+
+
+@pytest.fixture(scope="module")
+def text(finished):
+    return write_report(finished).read_text(encoding="utf-8")
+
+
+def test_nothing_comes_from_outside(text):
+    page = Page(text)
+    assert len(text.encode()) < 5_000_000
+    assert not page.all("script")
+    assert not page.all("iframe")
+    for tag, attributes in page.elements:
+        for name in ("src", "href", "xlink:href"):
+            address = attributes.get(name) or ""
+            if address.startswith("http"):
+                assert (tag, address.split("/")[2]) == ("a", "doi.org"), f"{tag} {name} asks for {address}"
+            if tag in ("img", "image", "link", "use"):
+                assert address.startswith(("data:", "#"))
+    outside = re.findall(r"url\((?!#)|@import|@font-face", text)
+    assert not outside
+
+
+def test_the_file_is_where_a_run_leaves_it_and_its_links_lie_beside_it(finished, text):
+    assert (finished / "report.html").is_file()
+    for link in Page(text).all("a"):
+        address = link["href"] or ""
+        if not address.startswith(("#", "data:", "https:")):
+            assert (finished / address).is_file()
+        if address.startswith("#"):
+            assert f'id="{address[1:]}"' in text
+
+
+def test_ids_are_unique_and_every_reference_has_its_element(text):
+    page = Page(text)
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    used = set(re.findall(r"url\(#([^)]+)\)", text)) | {
+        (attributes.get("href") or "#")[1:] for attributes in page.all("use")
+    }
+    assert used <= set(ids)
+
+
+def test_drawings_have_words_and_tables_scopes(text):
+    page = Page(text)
+    drawings = [one for one in page.all("svg") if one.get("aria-hidden") != "true"]
+    assert len(drawings) > 8
+    assert all(one.get("role") == "img" and len(one.get("aria-label") or "") > 20 for one in drawings)
+    labels = [one["aria-label"] for one in drawings]
+    assert len(set(labels)) == len(labels), "two drawings say the same"
+    assert page.all("th")
+    assert all(one.get("scope") in ("col", "row") for one in page.all("th"))
+    assert len(page.all("caption")) == len(page.all("table"))
+
+
+def test_headings_do_not_skip_a_level(text):
+    levels = [int(tag[1]) for tag, _ in Page(text).elements if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+
+
+def test_axes_have_units_and_names_are_escaped(text):
+    assert "student (log2(RNA/DNA))" in text
+    assert "Dev &lt;1&gt;" in text
+    assert "<1>" not in text
+    assert 'lang="en"' in text
+
+
+def test_the_data_behind_a_figure_are_those_of_the_run(finished, text):
+    links = {a.get("download"): a["href"] for a in Page(text).all("a") if a.get("download")}
+    content = base64.b64decode(str(links["predictions_test.tsv"]).split(",")[1])
+    inside = pd.read_csv(io.BytesIO(content), sep="\t")
+    beside = pd.read_parquet(finished / "results" / "predictions_test.parquet")
+    for target in TARGETS:
+        np.testing.assert_allclose(inside[f"{target}_mean"], beside[f"{target}_mean"], rtol=1e-5)
+
+
+def test_colours_follow_the_scheme(text):
+    body = text[text.index("<body>") :]
+    assert "prefers-color-scheme: dark" in text
+    assert "@media print" in text
+    assert not re.findall(r"(?:fill|stroke): ?#(?:000000|0072b2|e69f00|009e73)", body, re.IGNORECASE)
+
+
+def test_a_good_run_is_praised_and_a_useless_one_is_not(finished, tmp_path):
+    good = {finding.name: finding for finding in verdict_of(finished).findings}
+    assert good["Accuracy against the noise ceiling"].status is Status.PASS
+    assert good["Gain over k-mer ridge"].status is Status.PASS
+    assert good["Epistemic std against the ensemble's"].status is Status.PASS
+    bad = verdict_of(write_run(tmp_path / "bad", skill=0.05))
+    assert bad.status is Status.FAIL
+    assert "failed" in bad.headline
+
+
+def test_files_that_a_run_need_not_leave_may_be_missing(finished, tmp_path):
+    bare = write_run(tmp_path / "bare")
+    for name in ("coverage.tsv", "intervals_test.tsv", "ensemble_test.parquet", "kmer_ridge_test.parquet"):
+        (bare / "results" / name).unlink()
+    for name in ("ensemble", "student"):
+        (bare / name / "history.parquet").unlink()
+    data = json.loads((bare / "data.json").read_text())
+    data["audit"]["agreement"], data["audit"]["leaks"] = [], None
+    (bare / "data.json").write_text(json.dumps(data))
+    Page(write_report(bare).read_text(encoding="utf-8"))
+
+
+def test_a_folder_without_a_finished_run_is_refused(tmp_path):
+    with pytest.raises(RunError, match=r"not the folder of a run.*octodon run"):
+        write_report(tmp_path)
+    unfinished = write_run(tmp_path / "half")
+    (unfinished / "results" / "complete.json").unlink()
+    with pytest.raises(RunError, match=r"not finished; go on with it: octodon run"):
+        write_report(unfinished)
+
+
+def test_a_folder_of_runs_names_one_of_them(tmp_path):
+    write_run(tmp_path / "fraction_1")
+    with pytest.raises(RunError, match=r"give a run inside it, for example .*fraction_1"):
+        write_report(tmp_path)
+
+
+def test_a_damaged_result_is_refused_in_one_line(tmp_path):
+    run = write_run(tmp_path / "run")
+    (run / "data.json").write_text("{")
+    with pytest.raises(DataError, match="missing or damaged") as caught:
+        write_report(run)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_report_needs_no_torch():
+    code = "import sys; from octodon.report.page import write_report; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,128 @@
+"""The verdict on numbers made by hand: which side of each threshold they lie on is known without the code."""
+
+from dataclasses import replace
+
+import pytest
+
+from octodon.report.verdict import RunFacts, Status, TargetFacts, judge, worst
+
+# Everything well: 0.64 of the repeatable variance, clearly above the ridge, 9 of 10 inside, stds that agree.
+TARGET = TargetFacts(
+    target="K562",
+    n_test=2000,
+    student=0.76,
+    individual=0.70,
+    ensemble=0.78,
+    ridge=0.60,
+    ceiling=0.95,
+    gain_low=0.13,
+    gain_high=0.19,
+    coverage=0.90,
+    worst_cell="GC content is 60-70 %",
+    worst_coverage=0.85,
+    worst_n=200,
+    epistemic=0.85,
+    std_ratio=0.95,
+    error_spearman=0.25,
+)
+FACTS = RunFacts(
+    folder="run",
+    targets=(TARGET,),
+    level=0.9,
+    leaking_rows=0,
+    n_networks=11,
+    n_unfinished=1,
+    knows_ood=True,
+    knows_shift=True,
+)
+
+
+def finding(name, facts=FACTS, **changes):
+    """The one finding whose name begins so, after changes of the target."""
+    changed = replace(facts, targets=(replace(TARGET, **changes), *facts.targets[1:]))
+    (found,) = [one for one in judge(changed).findings if one.name.startswith(name)]
+    return found
+
+
+def test_where_all_is_well_nothing_is_left_to_try():
+    verdict = judge(FACTS)
+    assert verdict.status is Status.PASS
+    assert all(finding.next_step == "" for finding in verdict.findings)
+    assert verdict.headline == "Fit for use on sequences like those it was tested on."
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "status"),
+    [
+        ("Accuracy", {"student": 0.68, "ceiling": 0.95}, Status.PASS),  # (0.68/0.95)^2 = 0.512
+        ("Accuracy", {"student": 0.67, "ceiling": 0.95}, Status.WARN),  # 0.497
+        ("Accuracy", {"student": 0.48, "ceiling": 0.95}, Status.WARN),  # 0.255
+        ("Accuracy", {"student": 0.47, "ceiling": 0.95}, Status.FAIL),  # 0.245
+        ("Accuracy", {"student": -0.9, "ceiling": 0.95}, Status.FAIL),  # wrong way round
+        ("Accuracy", {"ceiling": None}, Status.WARN),
+        ("Gain", {"student": 0.63, "gain_low": 0.01, "gain_high": 0.05}, Status.PASS),
+        ("Gain", {"student": 0.61, "gain_low": 0.005, "gain_high": 0.02}, Status.WARN),  # sure, but tiny
+        ("Gain", {"student": 0.65, "gain_low": -0.01, "gain_high": 0.11}, Status.WARN),  # large, not sure
+        ("Gain", {"student": 0.50, "gain_low": -0.14, "gain_high": -0.06}, Status.FAIL),
+        ("Gain", {"ridge": None}, Status.WARN),
+        ("What the student keeps", {"student": 0.74}, Status.PASS),  # 0.04 of 0.08
+        ("What the student keeps", {"student": 0.73}, Status.WARN),
+        ("What the student keeps", {"student": 0.69}, Status.FAIL),  # below a single member
+        ("What the student keeps", {"ensemble": 0.70, "student": 0.69}, Status.PASS),  # nothing to keep
+        ("Coverage", {"coverage": 0.87}, Status.PASS),  # chance allows 0.013 for 2,000, tolerance 0.02
+        ("Coverage", {"coverage": 0.86}, Status.WARN),
+        ("Coverage", {"coverage": 0.94}, Status.WARN),  # too wide is no virtue
+        ("Coverage", {"coverage": 0.80}, Status.FAIL),
+        ("Coverage", {"coverage": 0.82, "n_test": 50}, Status.PASS),  # 0.083 by chance
+        ("Coverage", {"coverage": None}, Status.WARN),
+        ("Worst corner", {"worst_coverage": 0.70}, Status.WARN),  # 0.2 below, chance 0.042
+        ("Worst corner", {"worst_coverage": 0.60}, Status.FAIL),
+        ("Worst corner", {"worst_coverage": 0.70, "worst_n": 20}, Status.PASS),  # chance 0.131
+        ("Worst corner", {"worst_coverage": None}, Status.WARN),
+        ("Epistemic", {"epistemic": 0.69}, Status.WARN),
+        ("Epistemic", {"epistemic": 0.39}, Status.FAIL),
+        ("Epistemic", {"std_ratio": 0.79}, Status.WARN),  # 1 / 0.79 = 1.27
+        ("Epistemic", {"std_ratio": 2.1}, Status.FAIL),
+        ("Epistemic", {"epistemic": None}, Status.WARN),
+        ("Data", {"n_test": 249}, Status.WARN),
+        ("Does a larger std", {"error_spearman": 0.04}, Status.WARN),  # chance: 1.96 / sqrt(2000) = 0.044
+        ("Does a larger std", {"error_spearman": 0.05}, Status.PASS),
+        ("Does a larger std", {"error_spearman": -0.05}, Status.FAIL),
+    ],
+)
+def test_thresholds(name, changes, status):
+    found = finding(name, **changes)
+    assert found.status is status
+    assert (found.next_step == "") == (status is Status.PASS)
+
+
+def test_a_leak_fails_whatever_the_numbers():
+    verdict = judge(replace(FACTS, leaking_rows=3))
+    assert verdict.status is Status.FAIL
+    assert verdict.headline == "Not to be trusted yet: 1 check failed."
+    assert verdict.findings[0].name == "Data"
+
+
+def test_networks_that_had_not_finished_ask_for_more_epochs():
+    found = finding("Training", replace(FACTS, n_unfinished=6))
+    assert found.status is Status.WARN
+    assert "epochs" in found.next_step
+
+
+def test_what_was_not_examined_comes_with_its_command():
+    found = finding("Sequences of another kind", replace(FACTS, knows_shift=False))
+    assert found.status is Status.WARN
+    assert found.next_step == "octodon shift run"
+
+
+def test_the_worst_target_decides_and_all_are_named():
+    bad = replace(TARGET, target="HepG2", student=0.3)
+    found = finding("Accuracy", replace(FACTS, targets=(TARGET, bad)))
+    assert found.status is Status.FAIL
+    assert "K562" in found.says
+    assert "HepG2" in found.says
+
+
+def test_worst_of_nothing_is_a_pass():
+    assert worst([]) is Status.PASS
+    assert worst([Status.WARN, Status.FAIL, Status.PASS]) is Status.FAIL
