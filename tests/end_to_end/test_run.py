@@ -38,6 +38,25 @@ def test_run_leaves_the_files_of_the_design(cli: Cli, experiment: Path, tmp_path
     events = [json.loads(line)["event"] for line in (out / "events.jsonl").read_text().splitlines()]
     assert events[0] == "start"
     assert events[-1] == "finished"
+    _a_run_of_an_earlier_version_gets_its_ridge(cli, out, metrics)
+
+
+def _a_run_of_an_earlier_version_gets_its_ridge(cli: Cli, out: Path, metrics: pd.DataFrame) -> None:
+    results = out / "results"
+    before = [pd.read_parquet(results / f"{name}_test.parquet") for name in ("kmer_ridge", "ensemble")]
+    for name in ("kmer_ridge", "ensemble"):
+        (results / f"{name}_test.parquet").unlink()
+    old = metrics.query("model != 'kmer_ridge'")
+    old.to_csv(results / "metrics.tsv", sep="\t", index=False)
+    code, printed, err = cli("report", out)
+    assert code == 0, err
+    assert "fitting it" in err
+    assert "How good?" in printed
+    again = pd.read_csv(results / "metrics.tsv", sep="\t")
+    keys = ["model", "index", "split", "target", "quantity", "metric"]
+    pd.testing.assert_frame_equal(*(t.sort_values(keys, ignore_index=True) for t in (again, metrics)))
+    for name, table in zip(("kmer_ridge", "ensemble"), before, strict=True):
+        pd.testing.assert_frame_equal(pd.read_parquet(results / f"{name}_test.parquet"), table, atol=1e-5)
 
 
 def test_the_metrics_are_those_of_the_written_predictions(cli: Cli, experiment: Path, tmp_path: Path) -> None:

@@ -22,10 +22,21 @@ def report(
     """Write one HTML page about a run: verdict first, then data, training, accuracy, uncertainty, calibration.
 
     It opens in any browser without a network. A run ends with one; make it again after octodon shift, octodon ood or octodon
-    attribution-study, whose results it then shows.
+    attribution-study, whose results it then shows. A run of an earlier version gets its k-mer ridge first, from its data.
     """
+    from octodon.cli.output import say
+    from octodon.errors import OctodonError
     from octodon.report.page import verdict_of, write_report
+    from octodon.report.results import read_results
 
+    if read_results(run).kmer_ridge is None:
+        from octodon.experiment.beside import add_beside
+
+        say("no k-mer ridge in this run yet: fitting it")
+        try:
+            add_beside(run)
+        except OctodonError as error:  # the data may have moved: the report then says that there is none
+            say(f"note: {error}")
     path = write_report(run, out)
     for line in verdict_of(run).lines():
         typer.echo(line)

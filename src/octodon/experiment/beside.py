@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from octodon.artifact.bundle import load
 from octodon.atomic import atomic_file
 from octodon.baselines.kmer_ridge import KmerRidge, fit_kmer_ridge
 from octodon.data.examples import Examples
-from octodon.metrics.evaluate import evaluate_split, predictions_frame
+from octodon.ensemble.ensemble import Ensemble
+from octodon.errors import DataError
+from octodon.experiment.config import load_config
+from octodon.experiment.prepare import describe, prepare
+from octodon.metrics.evaluate import evaluate_split, predictions_frame, read_metrics, write_metrics
 from octodon.records import Prediction
 
 KMER_RIDGE = "kmer_ridge"
@@ -27,6 +33,39 @@ def score_beside(ridge: KmerRidge, rows: Examples, split: str) -> tuple[pd.DataF
     said = ridge.predict(rows.codes, [str(name) for name in rows.ids])
     table = evaluate_split(split=split, members=None, students=[said], measured=rows.targets)
     return table.assign(model=KMER_RIDGE), said
+
+
+def add_beside(run: Path) -> None:
+    """Add to a finished run what runs of earlier versions did not score: the k-mer ridge, and the ensemble row by row.
+
+    Raises
+    ------
+    ConfigError, DataError
+        As ``prepare``; the data are not those of the run.
+    BundleError
+        The ensemble is damaged.
+    RunError
+        A file cannot be written.
+    """
+    config = load_config(run / "config.toml")
+    examples = prepare(config)
+    known = json.loads((run / "data.json").read_text(encoding="utf-8"))["sha256"]
+    if describe(examples)["sha256"] != known:
+        raise DataError(f"{run}: the data have changed since the run; no k-mer ridge is added to its results")
+    metrics = read_metrics(run / "results" / "metrics.tsv")
+    metrics = metrics.loc[metrics["model"] != KMER_RIDGE]
+    ridge = fit_beside(examples)
+    tables, test = [metrics], examples.subset("test")
+    for split in dict.fromkeys(metrics["split"]):
+        table, said = score_beside(ridge, examples.subset(split), split)
+        tables.append(table)
+        if split == "test":
+            write_beside(run / "results", split, test, [(KMER_RIDGE, said)])
+    ensemble = load(run / "ensemble", backbone=config.model.backbone) if (run / "ensemble").is_dir() else None
+    if isinstance(ensemble, Ensemble):
+        members = ensemble.predict_members(test.codes, [str(name) for name in test.ids])
+        write_beside(run / "results", "test", test, [("ensemble", members.combine())])
+    write_metrics(pd.concat(tables, ignore_index=True), run / "results" / "metrics.tsv")
 
 
 def write_beside(folder: Path, split: str, rows: Examples, said: Sequence[tuple[str, Prediction]]) -> None:
