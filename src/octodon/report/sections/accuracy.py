@@ -16,6 +16,21 @@ from octodon.report.results import RunResults
 from octodon.report.scatter import draw_points
 from octodon.report.style import COLOURS, GREY, MARKERS, NAMES, rows_where
 
+# The table of results holds some two hundred more: its file is linked.
+_SHOWN = {
+    *(
+        f"{quantity} {metric}"
+        for quantity in ("activity", "epistemic", "aleatoric")
+        for metric in ("pearson", "spearman", "mse")
+    ),
+    *(
+        "activity pairwise_pearson",
+        "aleatoric pearson_ceiling",
+        "aleatoric noise_nll",
+        "aleatoric noise_ratio",
+    ),
+    *("calibrated nll", "calibrated coverage_0.9", "calibrated width_0.9"),
+}
 _PLURAL = {"individual": "individual members", "student": "student kept"}
 
 
@@ -132,7 +147,11 @@ def _no_ceiling(run: RunResults) -> str:
 
 
 def _summary(run: RunResults) -> Table:
-    summary = summarise(run.metrics)
+    wanted = [
+        f"{quantity} {metric}" in _SHOWN
+        for quantity, metric in run.metrics[["quantity", "metric"]].to_numpy()
+    ]
+    summary = summarise(run.metrics.loc[wanted])
     ridge = rows_where(run.metrics, model="kmer_ridge", split="test")
     known = {
         (row["target"], row["quantity"], row["metric"]): f"{row['value']:.3f}"
