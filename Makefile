@@ -4,13 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check docs notebooks clean
+.PHONY: demo test check lint docs notebooks clean
 
 demo: $(STAMP)
 	$(BIN)/octodon demo --out demo-run
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -q
+
+lint: check
 
 check: $(STAMP)
 	$(BIN)/ruff check .
