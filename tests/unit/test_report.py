@@ -5,6 +5,7 @@ import io
 import itertools
 import json
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -190,3 +191,24 @@ def test_a_damaged_result_is_refused_in_one_line(tmp_path):
 def test_the_report_needs_no_torch():
     code = "import sys; from octodon.report.page import write_report; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_browser_opens_it_without_a_complaint_or_a_request(finished, text, tmp_path):
+    browser = shutil.which("chromium")
+    if browser is None:
+        pytest.skip("no chromium on this machine")
+    flags = (
+        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    )
+    flags += " --disable-component-update --disable-sync --enable-logging=stderr --dump-dom"
+    log = tmp_path / "net.json"
+    command = [browser, *flags.split(), f"--user-data-dir={tmp_path / 'profile'}", f"--log-net-log={log}"]
+    page = (finished / "report.html").resolve().as_uri()
+    shown = subprocess.run([*command, page], capture_output=True, text=True, check=True, timeout=120)
+    assert shown.stdout.count("<section") == text.count("<section")
+    assert "CONSOLE" not in shown.stderr
+    asked = set(re.findall(r'"url":"(https?://[^"]*)"', log.read_text(errors="replace")))
+    # the browser asks its maker for time and models, whatever the page; the page names no such host
+    own = ("google.com", "googleapis.com", "gvt1.com")
+    assert not {address for address in asked if not address.split("/")[2].endswith(own)}
+    assert not [host for host in own if f"//{host}" in text]
