@@ -3,18 +3,20 @@
 import gzip
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pysam
 import pytest
+from tiny import LENGTH, same_weights, train_tiny
 
 from octodon.data.formats.bed import LEAVES_CONTIG, read_bed
 from octodon.data.formats.table import read_table
 from octodon.data.genome import open_genome
 from octodon.data.intervals import read_intervals
 from octodon.errors import ConfigError, DataError
-from octodon.seq.codes import decode
+from octodon.seq.codes import decode, encode, reverse_complement
 from octodon.seq.coordinates import centred_starts, match_contigs
 
 FASTA = ">chr1 first\nACGTACGTAC\nGGTTNNRYac\n>2\nTTTTGGGGCC\n"
@@ -175,6 +177,28 @@ def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="row 1, column 'score': 'x' is no number"):
         read_bed(path, tmp_path / "g.fa", targets={"y": "score"})
     assert read_intervals(path).strands.tolist() == ["+"]
+
+
+def test_training_from_a_bed_equals_training_from_the_table(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    contig = "".join(rng.choice(list("ACGT"), 2000))
+    starts, strands = rng.permutation(1900)[:120], rng.choice(["+", "-"], 120)
+    splits = np.repeat(["train", "valid", "test"], [80, 20, 20])
+    bases = [contig[start : start + LENGTH] for start in starts.tolist()]
+    minus = decode(reverse_complement(encode(bases)))
+    rows = pd.DataFrame({"chrom": "c", "start": starts, "end": starts + LENGTH, "name": range(120)})
+    rows = rows.assign(score=rng.standard_normal(120).round(3), strand=strands, split=splits)
+    (tmp_path / "g.fa").write_text(f">c\n{contig}\n")
+    rows.rename(columns={"chrom": "#chrom"}).to_csv(tmp_path / "x.bed", sep="\t", index=False)
+    given = rows.assign(sequence=np.where(strands == "+", bases, minus))
+    given[["name", "sequence", "score", "split"]].to_csv(tmp_path / "x.tsv", sep="\t", index=False)
+    options: Any = {"targets": {"y": "score"}, "id": "name", "split": "split"}
+    from_bed = read_bed(tmp_path / "x.bed", tmp_path / "g.fa", **options)
+    from_table = read_table(tmp_path / "x.tsv", **options)
+    one, other = (
+        train_tiny(examples, members=2, on_leak="allow").members for examples in (from_bed, from_table)
+    )
+    assert all(same_weights(a.weights, b.weights) for a, b in zip(one, other, strict=True))
 
 
 def test_ecoli_from_bed_and_genome_equals_the_table(shared_data: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Variants: windows, effects and their std are what a slow reference says; what cannot be scored is counted or refused."""
 
 import gzip
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,13 +13,18 @@ import pysam
 import pytest
 from numpy import ndarray
 from scipy.stats import norm
+from tiny import LENGTH as BP
+from tiny import TARGETS
 from typer.testing import CliRunner
 
+import octodon.data.genome
 from octodon.artifact.bundle import save
-from octodon.cli.main import app
+from octodon.cli.main import app, main
 from octodon.data.genome import open_genome
+from octodon.distillation.student import Student
+from octodon.ensemble.network import FittedNetwork
 from octodon.errors import ConfigError, DataError, OctodonError
-from octodon.models.model import ModelConfig
+from octodon.models.model import ModelConfig, build_model
 from octodon.records import MemberPredictions, Prediction
 from octodon.seq.codes import as_codes, encode, random_codes
 from octodon.variants.effects import Effects, effects_of
@@ -89,6 +95,10 @@ def _snv(position: int, alt: int = 1, contig: str = "c") -> str:
     """Return a record whose REF is right; ``alt`` 1 to 3 chooses among the other bases."""
     ref = BASES[position - 1]
     return f"{contig}\t{position}\t.\t{ref}\t{'ACGT'[('ACGT'.index(ref) + alt) % 4]}"
+
+
+def _complement(base: str) -> str:
+    return "TGCA"["ACGT".index(base)]
 
 
 # reading
@@ -316,6 +326,14 @@ def test_a_model_that_cannot_tell_gives_no_std() -> None:
     assert effects.z is effects.sign_prob is effects.interval(0.9) is None
 
 
+def _student(head: str) -> Student:
+    options = {"width": 0.05}
+    model = ModelConfig(backbone="deepstarr", length=BP, n_targets=2, head=head, options=options)
+    weights = build_model(model, seed=1).state_dict()
+    fitted = FittedNetwork(index=0, attempt=0, seed=0, weights=weights, history=[])
+    return Student(model=model, target_names=TARGETS, units="log2", fitted=fitted)
+
+
 def test_percentiles_count_null_effects_of_any_sign() -> None:
     null = Null(sizes=np.array([[0.1], [0.2], [0.3], [0.4]]))
     assert null.percentile(np.array([[0.05], [-0.2], [0.25], [9.0]]))[:, 0].tolist() == [0, 50, 50, 100]
@@ -448,20 +466,7 @@ def _config_error(**options: Any) -> str:
 
 
 def test_the_command(fasta: Path, tmp_path: Path) -> None:
-    from tiny import LENGTH as BP
-    from tiny import TARGETS
-
-    from octodon.distillation.student import Student
-    from octodon.ensemble.network import FittedNetwork
-    from octodon.models.model import build_model
-
-    config = ModelConfig(
-        backbone="deepstarr", length=BP, n_targets=2, head="distilled", options={"width": 0.05}
-    )
-    fitted = FittedNetwork(
-        index=0, attempt=0, seed=0, weights=build_model(config, seed=1).state_dict(), history=[]
-    )
-    student = Student(model=config, target_names=TARGETS, units="log2", fitted=fitted)
+    student = _student("distilled")
     save(student, tmp_path / "student")
     vcf, out = _vcf(tmp_path, _snv(30), _snv(31)), tmp_path / "o.parquet"
     command = ["variants", str(tmp_path / "student"), "--quiet", "--device", "cpu", "--out", str(out)]
@@ -473,3 +478,41 @@ def test_the_command(fasta: Path, tmp_path: Path) -> None:
     assert f"{TARGETS[0]}_null_percentile" in pd.read_parquet(out)
     for wrong in (given[:2], [*given, "--table", "x"], [], [*given, "--offsets", "a"]):
         assert isinstance(CliRunner().invoke(app, [*command, *wrong]).exception, ConfigError)
+
+
+@pytest.mark.parametrize(
+    ("records", "message"),
+    [
+        ([], "no variants, expected at least one record below the header"),
+        (["z\t5\t.\tA\tC"], "none of its 1 contigs is in g.fa, first 'z'"),
+        (["c\t30\t.\tN\t<DEL>"], "no variant could be scored: 1: symbolic, missing or breakend allele"),
+        ([_snv(1)], "no variant could be scored: 1: window leaves its contig"),
+        (["short\t2\t.\tC\tA"], "no variant could be scored: 1: window leaves its contig"),
+        ([f"c\t30\t.\t{_complement(BASES[29])}\t{BASES[29]}"], "more than 1.0% differ (--max-ref-mismatch)"),
+        (["index"], "no index (g.fa.fai), and too large to be read whole"),
+    ],
+    ids=["empty", "contig", "symbolic", "contig's end", "short contig", "REF", "no index"],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    records: list[str],
+    message: str,
+    fasta: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    save(_student("distilled"), tmp_path / "student")
+    if records == ["index"]:
+        monkeypatch.setattr(octodon.data.genome, "MOST_BYTES_WITHOUT_INDEX", 8)
+        records = [_snv(30)]
+    words = ["variants", tmp_path / "student", "--vcf", _vcf(tmp_path, *records), "--fasta", fasta]
+    words += ["--out", tmp_path / "o.tsv", "--quiet", "--device", "cpu"]
+    monkeypatch.setattr(sys, "argv", ["octodon", *map(str, words)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert said.startswith("error: ")
+    assert message in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "o.tsv").exists()

@@ -19,7 +19,7 @@ from octodon.report.style import BLUE, GREEN, GREY, ORANGE, VERMILLION, panels, 
 from octodon.seq.codes import ALPHABET
 
 # Red for T, as usual in logos, would be told from green by few; vermillion of the same palette is.
-_COLOURS = {"A": GREEN, "C": BLUE, "G": ORANGE, "T": VERMILLION}
+BASE_COLOURS = {"A": GREEN, "C": BLUE, "G": ORANGE, "T": VERMILLION}
 _INCHES_PER_BASE = 0.09
 
 
@@ -115,7 +115,7 @@ def draw_logo(axes: Axes, codes: UInt8[ndarray, " l"], heights: Float[ndarray, "
         corners, moves = _outline(letter)
         outlines = [Outline(corners * (0.9, float(heights[i])) + (i - 0.45, 0.0), moves) for i in at]
         if outlines:
-            axes.add_collection(PathCollection(outlines, facecolors=_COLOURS[letter], linewidths=0))
+            axes.add_collection(PathCollection(outlines, facecolors=BASE_COLOURS[letter], linewidths=0))
     axes.axhline(0, color=GREY, linewidth=0.6)
     low, high = min(0.0, float(heights.min())), max(0.0, float(heights.max()))
     margin = 0.06 * (high - low) or 1.0

@@ -1,0 +1,84 @@
+"""The effects of one region, from a table that ``octodon variants`` wrote."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from octodon.data._files import existing_file, one_line
+from octodon.errors import ConfigError, DataError
+from octodon.registry import suggest
+
+_PLACE = ("chrom", "pos", "ref", "alt")
+
+
+def read_region(path: str | Path, region: str) -> pd.DataFrame:
+    """Return the rows of a table of effects that lie in ``CONTIG`` or ``CONTIG:FIRST-LAST`` (1-based, both ends included).
+
+    Raises
+    ------
+    DataError
+        No such file, one that is no table of effects with positions, a contig without variants.
+    ConfigError
+        A region of another form.
+    """
+    file = existing_file(path)
+    table = _read(file)
+    missing = [name for name in _PLACE if name not in table.columns]
+    if missing:
+        raise DataError(
+            f"{file}: no column {missing[0]!r}; expected a table that octodon variants wrote for a VCF"
+        )
+    contigs = sorted(set(table["chrom"]))
+    contig, first, last = _parsed(region, contigs)
+    if contig not in contigs:
+        raise DataError(f"{file}: no variant on {contig!r}; {suggest(contig, contigs)}")
+    chosen = (table["chrom"] == contig) & (table["pos"] >= first)
+    chosen = chosen if last is None else chosen & (table["pos"] <= last)
+    return table.loc[chosen.to_numpy()]
+
+
+def targets_of(table: pd.DataFrame, target: str | None) -> list[str]:
+    """Return the targets with an effect, or the one that is asked for.
+
+    Raises
+    ------
+    ConfigError
+        It is not there.
+    """
+    known = [name.removesuffix("_effect") for name in table.columns if name.endswith("_effect")]
+    if target is None:
+        return known
+    if target not in known:
+        raise ConfigError(f"--target: no effect on {target!r}; {suggest(target, known)}")
+    return [target]
+
+
+def _read(file: Path) -> pd.DataFrame:
+    try:
+        if file.suffix.lower() == ".parquet":
+            return pd.read_parquet(file)
+        separator = "," if file.suffix.lower() == ".csv" else "\t"
+        text: Any = {"chrom": str, "id": str, "ref": str, "alt": str}
+        return pd.read_csv(file, sep=separator, dtype=text, keep_default_na=False, na_values=[""])
+    except (OSError, ValueError) as error:  # of pandas and arrow, too
+        raise DataError(f"{file}: cannot be read as a table: {one_line(error)}") from None
+
+
+def _parsed(region: str, contigs: list[str]) -> tuple[str, int, int | None]:
+    if region in contigs:  # names may hold a colon
+        return region, 0, None
+    found = re.fullmatch(r"(.+):([\d,]+)-([\d,]+)", region)
+    if found is None:
+        if ":" in region:
+            raise ConfigError(
+                f"--region {region!r}: expected CONTIG or CONTIG:FIRST-LAST, such as chr1:100-500"
+            )
+        return region, 0, None
+    first, last = (int(text.replace(",", "")) for text in found.groups()[1:])
+    if last < first:
+        raise ConfigError(f"--region {region!r}: ends before it starts")
+    return found[1], first, last
