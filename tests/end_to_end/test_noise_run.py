@@ -119,6 +119,7 @@ def test_three_stages_on_one_split_and_no_network_sees_a_test_row(
         "student",
         "activity_individual",
         "activity_ensemble",
+        "kmer_ridge",
     }
     # stages 1 and 2 are independent draws
     stage_1, stage_2 = (

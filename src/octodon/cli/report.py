@@ -10,7 +10,10 @@ import typer
 
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
-    app.command(epilog="Example: octodon report run")(report)
+    app.command(
+        short_help="One HTML page about a run: verdict first, then why",
+        epilog="Example: octodon report run",
+    )(report)
 
 
 def report(

@@ -41,10 +41,6 @@ def files_section(run: RunResults) -> Section:
             f"octodon attribute {quoted}/student sequences.fa{option} --method ism --logos 4 --out maps.h5",
             "which bases explain it",
         ),
-        (
-            f"octodon compare {quoted} OTHER_RUN --out compare.html",
-            "this run against another, sequence by sequence",
-        ),
         (f"octodon report {quoted}", "make this page again"),
     ]
     there = [(name, what) for name, what in _FILES if (run.folder / Path(name)).exists()]
