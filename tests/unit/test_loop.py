@@ -168,7 +168,7 @@ def test_a_step_follows_the_mean_over_the_labels_present(monkeypatch: pytest.Mon
     def plain(model: Model, config: TrainingConfig) -> torch.optim.Optimizer:
         return torch.optim.SGD(model.parameters(), lr=config.learning_rate)
 
-    monkeypatch.setattr(loop, "_optimiser", plain)
+    monkeypatch.setattr(loop, "build_optimiser", plain)
     data, model = _data(n=30), _model(LinearBackbone)
     data.labels["activity"][::3, 0] = NAN
     before = _state(model)["head.linear.weight"]
