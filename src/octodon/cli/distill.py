@@ -30,10 +30,18 @@ def distill(
     ],
     out: OutFolder = Path("run"),
     set: Set = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            "--backbone", metavar="FILE.py:Class", help="Code of the TEACHERS' backbone, if not octodon's."
+        ),
+    ] = None,
     restart: Restart = False,
     quiet: Quiet = False,
 ) -> None:
     """Distil networks that exist already; nothing but the student is trained.
+
+    OUT/results/fidelity.md says how well the student stands for them, how much faster it is, and where they disagree.
 
     A table of predictions cannot label altered copies, so distill.copies is 0 with it.
     """
@@ -46,7 +54,7 @@ def distill(
         refuse_restart(out)
     config = load_config(experiment, set or [])
     with resumable():
-        result = distil_given(config, teachers, out, progress=not quiet, say=say)
+        result = distil_given(config, teachers, out, backbone=backbone, progress=not quiet, say=say)
     print_summary(result.metrics)
     print_verdict(result.folder)
     print_files(result.folder)

@@ -6,10 +6,13 @@ from pathlib import Path
 
 from octodon.artifact.bundle import load
 from octodon.data.examples import Examples
+from octodon.distillation.distill import as_teachers
+from octodon.distillation.student import Student
 from octodon.distillation.teachers import read_member_predictions
 from octodon.ensemble.ensemble import Ensemble
 from octodon.errors import BundleError
 from octodon.experiment.config import ExperimentConfig
+from octodon.experiment.fidelity import fidelity, write_fidelity
 from octodon.experiment.prepare import prepare
 from octodon.experiment.run import RunResult, Say, run_experiment
 from octodon.records import MemberPredictions
@@ -20,15 +23,18 @@ def distil_given(
     teachers: str | Path,
     out: str | Path,
     *,
+    backbone: str | None = None,
     progress: bool = True,
     say: Say = lambda line: None,
 ) -> RunResult:
-    """Run an experiment with given teachers instead of training an ensemble.
+    """Run an experiment with given teachers instead of training an ensemble; write how well the student stands for them.
 
     Parameters
     ----------
     teachers : path
         Folder of an ensemble, or a table (Parquet, TSV, CSV) with columns id, member and one per target.
+    backbone : str, optional
+        "path/to/file.py:Class" of an ensemble whose backbone is not part of octodon; default: that of the experiment.
 
     Raises
     ------
@@ -43,7 +49,7 @@ def distil_given(
     given: Ensemble | MemberPredictions
     examples: Examples | None = None
     if path.is_dir():
-        loaded = load(path, backbone=config.model.backbone)
+        loaded = load(path, backbone=backbone or config.model.backbone)
         if not isinstance(loaded, Ensemble):
             raise BundleError(f"--teachers {path}: a student, expected an ensemble (several members)")
         given = loaded
@@ -53,4 +59,11 @@ def distil_given(
         if config.distill.copies != 0:
             say("a table of predictions cannot label altered copies: distill.copies = 0")
         config = config.model_copy(update={"distill": config.distill.model_copy(update={"copies": 0})})
-    return run_experiment(config, out, teachers=given, examples=examples, progress=progress, say=say)
+    result = run_experiment(config, out, teachers=given, examples=examples, progress=progress, say=say)
+    if not (result.folder / "results" / "fidelity.json").is_file():
+        student = load(result.folder / "student", backbone=config.model.backbone)
+        assert isinstance(student, Student)
+        examples = prepare(config) if examples is None else examples
+        card = fidelity(as_teachers(given, examples.target_names), student, examples.subset("test"))
+        say(f"fidelity card -> {write_fidelity(card, result.folder / 'results')}")
+    return result

@@ -1,0 +1,107 @@
+"""The fidelity card: known agreements come out, and a distillation of given networks leaves one."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from tiny import LENGTH, MODEL, TARGETS, examples, train_tiny
+
+from octodon.artifact.bundle import save
+from octodon.experiment.config import resolve
+from octodon.experiment.fidelity import as_markdown, fidelity
+from octodon.experiment.given import distil_given
+from octodon.models.model import ModelConfig
+from octodon.records import MemberPredictions, Prediction
+
+
+@dataclass
+class Echo:
+    """A student that says what it is told to."""
+
+    said: Prediction
+    model: ModelConfig = MODEL
+    target_names: tuple[str, ...] = TARGETS
+    units: str = "activity"
+
+    def predict(self, codes: Any, ids: Any = None, **_: Any) -> Prediction:
+        return self.said
+
+
+def _table(n: int, seed: int = 0) -> MemberPredictions:
+    rng = np.random.default_rng(seed)
+    mean = rng.standard_normal((1, n, 2)) + rng.uniform(0.1, 0.5, (1, n, 2)) * rng.standard_normal((4, n, 2))
+    ids = np.array([f"seq{i}" for i in range(n)], dtype=object)
+    return MemberPredictions(ids=ids, target_names=TARGETS, mean=mean)
+
+
+def test_a_student_that_echoes_its_teachers_agrees_everywhere() -> None:
+    rows, members = examples(90), _table(90)
+    card = fidelity(members, Echo(members.combine()), rows)
+    assert card.members == 4
+    assert card.teachers_per_second is None
+    assert len(card.agreement) == 2 * 10
+    for row in card.agreement:
+        assert row.mean_pearson == pytest.approx(1)
+        assert row.std_pearson == pytest.approx(1)
+        assert row.rmse == pytest.approx(0, abs=1e-12)
+        assert row.std_ratio == pytest.approx(1)
+    assert [row.rows for row in card.agreement if row.rows_are == "all"] == [90, 90]
+    assert sum(row.rows for row in card.agreement if row.target == "gc") == 90 * 4
+
+
+def test_a_known_difference_is_found_and_named() -> None:
+    rows, members = examples(60), _table(60)
+    true = members.combine()
+    assert true.epistemic_std is not None
+    mean = true.mean.copy()
+    mean[7, 0] += 3 * true.epistemic_std[7, 0] + 5
+    said = Prediction(ids=true.ids, target_names=TARGETS, mean=mean, epistemic_std=0.5 * true.epistemic_std)
+    card = fidelity(members, Echo(said), rows)
+    first = next(row for row in card.worst if row.target == "gc")
+    assert first.id == "seq7"
+    assert first.in_std == pytest.approx(3 + 5 / true.epistemic_std[7, 0])
+    whole = {row.target: row for row in card.agreement if row.rows_are == "all"}
+    difference = mean[7, 0] - true.mean[7, 0]
+    assert whole["gc"].rmse == pytest.approx(difference / np.sqrt(60))
+    assert whole["gc"].share == pytest.approx(whole["gc"].rmse / true.mean[:, 0].std())
+    assert whole["gc"].std_ratio == pytest.approx(0.5)
+    assert whole["tata"].mean_pearson == pytest.approx(1)
+    text = as_markdown(card)
+    assert "| gc | seq7 |" in text
+    assert "the teachers are a table" in text
+
+
+def test_distilling_given_networks_leaves_the_card(tmp_path: Path) -> None:
+    data = examples(300)
+    assert data.splits is not None
+    table = pd.DataFrame({"sequence": ["".join("ACGT"[c] for c in row) for row in data.codes]})
+    table = table.assign(split=data.splits, **dict(zip(TARGETS, data.targets.T, strict=True)))
+    table.to_csv(tmp_path / "data.tsv", sep="\t", index=False)
+    options = {"width": 0.05}
+    save(train_tiny(data, members=2, backbone="deepstarr", options=options), tmp_path / "ensemble")
+    config = resolve(
+        {
+            "data": {
+                "path": str(tmp_path / "data.tsv"),
+                "targets": {name: name for name in TARGETS},
+                "split": "split",
+            },
+            "model": {"backbone": "deepstarr", "options": options},
+            "distill": {"copies": 1, "training": {"epochs": 1}},
+            "run": {"processes": 0, "device": "cpu"},
+        }
+    )
+    said: list[str] = []
+    distil_given(config, tmp_path / "ensemble", tmp_path / "run", progress=False, say=said.append)
+    card = json.loads((tmp_path / "run" / "results" / "fidelity.json").read_text())
+    assert card["members"] == 2
+    assert card["teachers_per_second"] > 0
+    assert {row["target"] for row in card["agreement"]} == set(TARGETS)
+    assert all(len(row["sequence"]) == LENGTH for row in card["worst"])
+    assert "times as fast here" in (tmp_path / "run" / "results" / "fidelity.md").read_text()
+    assert any("fidelity card -> " in line for line in said)
+    distil_given(config, tmp_path / "ensemble", tmp_path / "run", progress=False)  # finished: nothing to do
