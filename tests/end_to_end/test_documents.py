@@ -75,6 +75,11 @@ def test_the_navigation_lists_pages_that_are_there() -> None:
     assert listed <= there
 
 
+def test_the_api_page_lists_every_public_name() -> None:
+    listed = re.findall(r"^::: octodon\.(\w+)$", PAGES["docs/api.md"], flags=re.M)
+    assert sorted(listed) == sorted(octodon.__all__)
+
+
 @every_page
 def test_commands_parse(name: str) -> None:
     for words in shell_lines(PAGES[name]):

@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 from documents import REPOSITORY, blocks
 
-PARTS = [
-    block
-    for block in blocks((REPOSITORY / "docs" / "extend.md").read_text(), "python")
-    if block.title.startswith("src/")
-]
+from octodon.cli.listing import KINDS
+
+PAGE = (REPOSITORY / "docs" / "extend.md").read_text()
+PARTS = [block for block in blocks(PAGE, "python") if block.title.startswith("src/")]
 LISTED = {
     "models/backbones": "backbones",
     "models/heads": "heads",
@@ -25,6 +24,8 @@ LISTED = {
     "calibration/methods": "calibrations",
     "attribution/methods": "methods",
     "ood": "ood",
+    "shifts/kinds": "shifts",
+    "baselines/methods": "baselines",
 }
 """Folder of a part to what ``octodon list`` calls its kind."""
 ASK = """
@@ -47,6 +48,10 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert not path.exists(), f"{block.title}: the package has it by now; choose another example"
         path.write_text(block.code)
     return source
+
+
+def test_the_page_names_every_kind_of_part() -> None:
+    assert all(f"`{kind}`" in PAGE for kind in KINDS)
 
 
 def test_every_part_is_found_by_name(package: Path) -> None:
