@@ -21,6 +21,7 @@ every_command = pytest.mark.parametrize("name", list(COMMANDS))
 DIFFERENT = {
     "--out": "a file, a folder or the beginning of names; the help says which",
     "--target": "calibrate also says which columns hold the target",
+    "--backbone": "import also takes a name",
     "--background": "attribute also takes a file",
     "--length": "of what is simulated, or what to do with sequences of another length",
     "--replicates": "how many are simulated, or were measured",
