@@ -33,7 +33,7 @@ members = 2
 
 
 def run_on_a_large_table(environment: Mapping[str, str], shrink: int = 1) -> dict[str, Any]:
-    """Return the peak until training begins, and while it runs; the run is stopped by Ctrl-C after some steps.
+    """Return the peak until training begins, and while it runs; the run is stopped after some steps.
 
     ``shrink`` divides the table, to see that this runs.
     """
@@ -58,7 +58,9 @@ def run_on_a_large_table(environment: Mapping[str, str], shrink: int = 1) -> dic
                 return {"name": "octodon run", "failed": f"{error}: {(folder / 'log').read_text()[-300:]}"}
             finally:
                 memory.stop()
-                process.send_signal(signal.SIGINT)
+                process.send_signal(
+                    signal.SIGTERM
+                )  # Ctrl-C is ignored by what a shell runs in the background
                 try:
                     process.wait(20)
                 except subprocess.TimeoutExpired:

@@ -22,6 +22,7 @@ def report(found: dict[str, Any]) -> str:
     known = Known(found)
     lines = [
         "# Engine: training and prediction on a CPU\n",
+        "<!-- --8<-- [start:tables] -->\n",
         f"{found.get('machine', '')}. `python benchmarks/engine.py`: DeepSTARR, two targets, 249 bp, batch 128, simulated "
         "sequences; each cell in a fresh process, after a warm-up. Memory: peak of the process tree, shared pages counted once.\n",
         *_titled("Goals", _goals(known)),
@@ -34,6 +35,7 @@ def report(found: dict[str, Any]) -> str:
         *_titled("Memory of a run on a table of DeepSTARR's size", _memory(known)),
         *_titled("float32 and bfloat16 on measured data", _accuracy(known), _ACCURACY_LINE),
         *_titled("When", _when(found)),
+        "<!-- --8<-- [end:tables] -->\n",
     ]
     return "\n".join(lines)
 

@@ -13,9 +13,10 @@ import psutil
 import torch
 
 import octodon
-from octodon.ensemble.workers import cpu_count, pick_device
-from octodon.models.inference import BATCH_SIZE, read_in_batches
+from octodon.ensemble.workers import cpu_count, pick_device, threads
+from octodon.models.inference import read_in_batches
 from octodon.models.model import ModelConfig, build_model
+from octodon.models.precision import uses_bfloat16
 from octodon.seq.codes import random_codes
 from octodon.training.config import TrainingConfig
 from octodon.training.loop import LabelledCodes, fit
@@ -39,13 +40,16 @@ def examine(folder: Path) -> list[tuple[str, str]]:
         ("CPU", f"{cpu_count()} cores for worker processes, {torch.get_num_threads()} threads in this one"),
         ("memory", f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free"),
         ("free disk here", f"{shutil.disk_usage(folder).free / 2**30:.1f} GiB"),
-        ("training speed", f"{train:,.0f} sequences/s on {device} (DeepSTARR, {_LENGTH_BP} bp, batch 128)"),
+        ("training speed", _training_line(train, device)),
         ("prediction speed", f"{predict:,.0f} sequences/s on {device} (student, uncertainty included)"),
     ]
 
 
 def measure_speed(device: str) -> tuple[float, float]:
-    """Return sequences per second of training and of prediction, DeepSTARR at 249 bp, in this process."""
+    """Return sequences per second of training and of prediction, DeepSTARR at 249 bp, in this process.
+
+    On a CPU training has one thread, as in each worker process of a run; prediction has them all.
+    """
     rng = np.random.default_rng(0)
     config = ModelConfig(backbone="deepstarr", length=_LENGTH_BP, n_targets=2, head="distilled")
     model = build_model(config, seed=0).to(device)
@@ -59,11 +63,20 @@ def measure_speed(device: str) -> tuple[float, float]:
     ).to(torch.device(device))
     little = LabelledCodes(codes=few.codes[:2], labels={k: v[:2] for k, v in few.labels.items()})
     # the first epoch warms up; the second is timed
-    history = fit(model, few, little, TrainingConfig(epochs=2), seed=0)
-    read_in_batches(model, codes[:BATCH_SIZE])
+    with threads(1):
+        history = fit(model, few, little, TrainingConfig(epochs=2), seed=0)
+    read_in_batches(model, codes)  # prepares the network, which a file of sequences needs once
     start = time.perf_counter()
     read_in_batches(model, codes)
     return _TRAIN_ROWS / history[-1].seconds, _PREDICT_ROWS / (time.perf_counter() - start)
+
+
+def _training_line(sequences_per_s: float, device: str) -> str:
+    precision = "bfloat16" if uses_bfloat16("auto", torch.device(device)) else "float32"
+    where = device if device != "cpu" else f"each of {cpu_count()} worker processes"
+    return (
+        f"{sequences_per_s:,.0f} sequences/s on {where} (DeepSTARR, {_LENGTH_BP} bp, batch 128, {precision})"
+    )
 
 
 def _gpu_line(device: str) -> str:
