@@ -34,7 +34,7 @@ from octodon.models.backbones import backbones
 from octodon.models.heads import heads
 
 PAGES = {name_of(page): page.read_text() for page in pages()}
-SNIPPET = re.compile(r'^--8<-- "(?P<path>[^":]+)(:[\w-]+)?"$', re.M)
+SNIPPET = re.compile(r'^--8<-- "(?P<path>[^":]+)(?::[\w-]+)?"$', re.M)
 every_page = pytest.mark.parametrize("name", list(PAGES))
 EXPERIMENT = '[data]\npath = "mpra.tsv.gz"\ntargets = { K562 = ["rep1", "rep2", "rep3"] }\n'
 
