@@ -12,6 +12,7 @@ from numpy import ndarray
 from octodon.metrics.intervals import interval_metrics
 from octodon.metrics.pearson import pearson
 from octodon.metrics.spread import LEVELS, Scored, interval_of, spread_of
+from octodon.metrics.uncertainty.ause import risk_coverage
 from octodon.records import Prediction
 
 CURVE_COLUMNS = ("model", "index", "target", "quantity", "method", "level", "coverage", "width", "pearson")
@@ -47,6 +48,40 @@ def interval_curves(
                     values = (float(covered[t]), float(widths[t]), float(accuracy[t]))
                     rows.append((one.model, one.index, target, quantity, method, level, *values))
     return pd.DataFrame(rows, columns=list(CURVE_COLUMNS))
+
+
+RISK_COLUMNS = ("model", "index", "target", "order", "kept", "rmse")
+RISK_POINTS = 100
+
+
+def risk_curves(
+    predictions: Sequence[tuple[str, int, Prediction]],
+    measured: Float[ndarray, "n t"],
+    n_replicates: int | Real[ndarray, "n t"] = 1,
+) -> pd.DataFrame:
+    """Return the root mean squared error of the rows kept, the most certain first: risk against coverage; `RISK_COLUMNS`.
+
+    ``order`` names what ranks the rows: the model's own stds ("epistemic", "aleatoric", "total"), and "error", the oracle
+    that knows the errors. ``kept`` is the share of rows, up to 1, at 100 points. Rows without a measurement are left out; a
+    target without any has no rows.
+    """
+    rows = []
+    for model, index, prediction in predictions:
+        for t, target in enumerate(prediction.target_names):
+            present = ~np.isnan(measured[:, t])
+            if not present.any():
+                continue
+            squares = np.square(prediction.mean[present, t].astype(np.float64) - measured[present, t])
+            orders = {
+                name: std for name, std in spread_of(prediction, n_replicates).items() if std is not None
+            }
+            ranks = {name: std[present, t] for name, std in orders.items()} | {"error": np.sqrt(squares)}
+            at = np.unique(np.ceil(np.arange(1, RISK_POINTS + 1) / RISK_POINTS * len(squares)).astype(int))
+            for order, rank in ranks.items():
+                risk = np.sqrt(risk_coverage(squares, rank)[at - 1])
+                kept = at / len(squares)
+                rows += [(model, index, target, order, *point) for point in zip(kept, risk, strict=True)]
+    return pd.DataFrame(rows, columns=list(RISK_COLUMNS))
 
 
 def at_levels(

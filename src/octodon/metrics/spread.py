@@ -19,6 +19,9 @@ from octodon.metrics.uncertainty import uncertainty_metrics
 from octodon.records import Prediction
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
+RANKING = ("error_spearman", "ause", "error_auroc")
+"""Metrics of how well a std orders errors, whatever its size."""
+_SIZE = (std_ratio, binned_std_error)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -86,19 +89,36 @@ def evaluate_spread(
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def student_spread(students: Sequence[Prediction], ensemble: Prediction, *, split: str) -> pd.DataFrame:
-    """Return rows of the results table: the size of each student's epistemic std beside the ensemble's.
+def student_spread(
+    students: Sequence[Prediction],
+    ensemble: Prediction,
+    *,
+    split: str,
+    measured: Float[ndarray, "n t"] | None = None,
+) -> pd.DataFrame:
+    """Return rows of the results table: each student's epistemic std beside the ensemble's, and beside ITS errors.
 
-    Metrics ``std_ratio`` and ``binned_std_error``; no row where either gives no epistemic std.
+    Metrics ``std_ratio`` and ``binned_std_error``; with ``measured``, also ``ensemble_error_spearman``, ``ensemble_ause``
+    and ``ensemble_error_auroc``: whether the student's std tells where the ensemble's mean is wrong (the same metrics
+    without the prefix ask that of the student's own mean). No row where either gives no epistemic std.
+
+    Parameters
+    ----------
+    measured : (n, t) array, optional
+        NaN = missing.
     """
     rows = []
     for index, student in enumerate(students):
         if student.epistemic_std is None or ensemble.epistemic_std is None:
             continue
-        for metric in (std_ratio, binned_std_error):
-            values = metric(student.epistemic_std, ensemble.epistemic_std)
-            for target, value in zip(student.target_names, values, strict=True):
-                rows.append(("student", index, split, target, "epistemic", metric.__name__, float(value)))
+        values = {m.__name__: m(student.epistemic_std, ensemble.epistemic_std) for m in _SIZE}
+        if measured is not None:
+            for name in RANKING:
+                of_ensemble = uncertainty_metrics[name](ensemble.mean, student.epistemic_std, measured)
+                values[f"ensemble_{name}"] = of_ensemble
+        for metric, per_target in values.items():
+            for target, value in zip(student.target_names, per_target, strict=True):
+                rows.append(("student", index, split, target, "epistemic", metric, float(value)))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

@@ -32,7 +32,9 @@ _FIRST = (
 # Scores of stds and intervals are many: of these people read one likelihood and one level; the table holds all.
 _SHOWN_OF_SPREAD = {("calibrated", "nll"), ("calibrated", "coverage_0.9"), ("calibrated", "width_0.9")}
 _SPREAD = re.compile(
-    r"(coverage|width|interval_score)_[0-9.]+|std_ratio|binned_std_error|" + "|".join(uncertainty_metrics)
+    r"(coverage|width|interval_score)_[0-9.]+|std_ratio|binned_std_error|(ensemble_)?("
+    + "|".join(uncertainty_metrics)
+    + ")"
 )
 _SHORT = {"pairwise_pearson": "pairwise r", "pearson_ceiling": "pearson, ceiling"}
 _CORRELATIONS = ("pearson", "spearman", "pairwise_pearson", "pearson_ceiling")
