@@ -100,6 +100,12 @@ def test_what_does_not_fit_is_refused():
         octodon.calibrate(student(), replace(unseen(), target_names=("tata", "gc")))
     with pytest.raises(ConfigError, match="'mondrian_ood' needs an out-of-distribution score"):
         octodon.calibrate(student(), unseen(), method="mondrian_ood")
+    able = octodon.fit_ood(student(), unseen(seed=3).codes, device="cpu")
+    done = octodon.calibrate(able, unseen(), method="mondrian_ood", options={"bins": 2}, device="cpu")
+    said = done.predict(unseen().codes[:5], device="cpu")
+    assert said.lower is not None
+    with pytest.raises(DataError, match="no out-of-distribution score"):
+        replace(done, detector=None).predict(unseen().codes[:5], device="cpu")
     with pytest.raises(ConfigError, match="did you mean 'split'"):
         octodon.calibrate(student(), unseen(), method="splitt")
 

@@ -51,6 +51,8 @@ def test_what_would_fail_after_training_is_refused_before():
         check_calibration(CalibrateSection(method="split", options={"bins": 3}), data)
     with pytest.raises(ConfigError, match="'mondrian_ood' needs an out-of-distribution score"):
         check_calibration(CalibrateSection(method="mondrian_ood"), data)
+    by_score = CalibrateSection(method="mondrian_ood", options={"bins": 2})
+    assert check_calibration(by_score, data, detects=True) is None
     # 60 rows in 4 cells: 15 each, too few for the level 0.95 that is evaluated
     with pytest.raises(DataError, match=r"calibrate: .*15 calibration rows in cell . of 4"):
         check_calibration(CalibrateSection(method="mondrian_activity"), data)

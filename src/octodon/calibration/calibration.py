@@ -81,7 +81,7 @@ class Calibration:
             model that predicts the noise, and a Gaussian method: conformal intervals hold for values measured as
             those of the calibration were.
         ood_score : (n,) array, optional
-            For the method "mondrian_ood".
+            For the method "mondrian_ood". Default: that of the prediction.
 
         Raises
         ------
@@ -93,6 +93,7 @@ class Calibration:
         level = self.level if level is None else check_level(level)
         counts = self._replicates(replicates)
         self._check(prediction)
+        ood_score = prediction.ood_score if ood_score is None else ood_score
         stds, lower, upper = [], [], []
         for target, rows in enumerate(rows_per_target(prediction, counts, ood_score)):
             fitted = self.per_target[target]

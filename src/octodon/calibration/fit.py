@@ -51,7 +51,7 @@ def fit_calibration(
         Of how many replicates each measured value is the mean. An array is used row by row, and the commonest
         count of each target is what intervals are for by default. None = not known.
     ood_score : (n,) array, optional
-        For "mondrian_ood".
+        For "mondrian_ood". Default: that of the prediction.
     options : mapping, optional
         Options of the method.
     seed : int
@@ -75,6 +75,7 @@ def fit_calibration(
     if np.isinf(measured).any():
         raise DataError("calibration: a measured value is infinite; expected numbers, NaN where missing")
     present = ~np.isnan(measured)
+    ood_score = prediction.ood_score if ood_score is None else ood_score
     typical, counts = _counts(replicates, present)
     per_target: list[Method] = []
     for target, rows in enumerate(rows_per_target(prediction, counts, ood_score)):

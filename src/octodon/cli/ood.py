@@ -47,12 +47,18 @@ def ood(
     from octodon.artifact.detector import write_detector
     from octodon.artifact.selftest import write_selftest
     from octodon.cli.output import say
+    from octodon.errors import ConfigError
     from octodon.experiment.config import load_config
     from octodon.experiment.prepare import read_split
     from octodon.ood.detector import DEFAULT_SCORE
     from octodon.predict.ood import fit_ood
 
     model = load(bundle, backbone=backbone)
+    if model.calibration is not None and model.calibration.method == "mondrian_ood":
+        raise ConfigError(
+            f"{bundle}: is calibrated by the score of its detector, another one would make that wrong; calibrate it by another "
+            f"method first (octodon calibrate)"
+        )
     train = read_split(load_config(experiment, set or [])).subset("train")
     fitted = fit_ood(
         model, train, score=score or DEFAULT_SCORE, threshold=threshold, seed=seed, device=device.value

@@ -15,6 +15,7 @@ from octodon.distillation.config import DISTILL_PRESETS, DistillConfig
 from octodon.ensemble.config import ENSEMBLE_PRESETS, EnsembleConfig
 from octodon.errors import ConfigError
 from octodon.experiment.calibrate_config import CalibrateSection
+from octodon.experiment.ood_config import OodSection
 from octodon.settings import PRESET_NAMES, Config, Preset, checked, merge, preset_of
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -76,6 +77,7 @@ class ExperimentConfig(Config):
         description="other ways to an uncertainty, trained beside on the same rows and scored in results/baselines.tsv: one "
         "section each with its options, e.g. [baselines.mc_dropout]; see octodon list baselines",
     )
+    ood: OodSection = OodSection()
     run: RunSection = RunSection()
 
 

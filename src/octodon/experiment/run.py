@@ -19,6 +19,7 @@ from octodon.ensemble.workers import pick_device
 from octodon.errors import RunError
 from octodon.experiment.baselines import run_baseline
 from octodon.experiment.config import ExperimentConfig, dump
+from octodon.experiment.detect import check_detector
 from octodon.experiment.folder import claim
 from octodon.experiment.heads import with_heads
 from octodon.experiment.prepare import describe, prepare
@@ -128,7 +129,8 @@ def _run(
         examples = prepare(config) if examples is None else examples
         config = with_heads(config, examples, teachers)
         validate(config, examples, teachers)
-        uncalibrated = check_calibration(config.calibrate, examples)
+        undetected = check_detector(config.ood, examples)
+        uncalibrated = check_calibration(config.calibrate, examples, detects=undetected is None)
         report: dict[str, Any] = describe(examples) | {"teachers": identity}
         folder.begin(dump(config), report)
         folder.event("start", device=device)
@@ -136,6 +138,8 @@ def _run(
         say(f"data: {len(examples):,} sequences of {examples.length} bp, {sizes}")
         if uncalibrated is not None:
             say(f"no calibration: {uncalibrated}")
+        if undetected is not None:
+            say(f"no out-of-distribution detector: {undetected}")
         with executing(
             processes=config.run.processes, device=device, progress=progress, strategy=config.run.strategy
         ) as execution:

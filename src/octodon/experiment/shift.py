@@ -282,7 +282,9 @@ def _against_measured(one: SequenceSet, said: _Answers, scored: Sequence[Scored]
     spread = evaluate_spread(
         scored, split=one.name, measured=measured, n_replicates=_counts(one, measured.shape)
     )
-    return pd.concat([activity.loc[chosen], spread], ignore_index=True).assign(truth="measured")
+    of_ensemble = student_spread(said.students, said.ensemble, split=one.name, measured=measured)
+    of_ensemble = of_ensemble.loc[of_ensemble["metric"].str.startswith("ensemble_")]
+    return pd.concat([activity.loc[chosen], spread, of_ensemble], ignore_index=True).assign(truth="measured")
 
 
 def _described(one: SequenceSet, scored: Sequence[Scored]) -> pd.DataFrame:

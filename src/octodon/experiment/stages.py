@@ -10,8 +10,10 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from numpy import ndarray
 
 from octodon.artifact.bundle import load, save, save_calibration
+from octodon.artifact.detector import write_detector
 from octodon.artifact.seen import save_seen
 from octodon.atomic import atomic_file
 from octodon.baselines.kmer_ridge import KmerRidge
@@ -31,28 +33,35 @@ from octodon.ensemble.train import train_ensemble
 from octodon.errors import RunError
 from octodon.experiment.beside import KMER_RIDGE, fit_beside, score_beside, write_beside
 from octodon.experiment.config import ExperimentConfig
+from octodon.experiment.detect import check_detector, detecting
 from octodon.experiment.folder import RunFolder
 from octodon.experiment.uncertainty import (
     Calibrations,
+    Named,
     Uncertainty,
     calibrate_all,
     check_calibration,
     evaluate_uncertainty,
     named_predictions,
+    replicate_counts,
     uncertainty_figures,
     write_table,
 )
+from octodon.metrics.curves import risk_curves
 from octodon.metrics.evaluate import evaluate_split, predictions_frame, write_metrics
 from octodon.metrics.spread import LEVELS
 from octodon.metrics.strata import worst_cells
 from octodon.models.model import ModelConfig
+from octodon.predict.ood import ood_percentile
 from octodon.records import MemberPredictions, Prediction
 from octodon.report.history import history_figure
+from octodon.report.risk_coverage import risk_coverage_figure
 from octodon.report.scatter import scatter_figure
 from octodon.report.style import rows_where
 from octodon.seeds import derive_seed
 
 Say = Callable[[str], None]
+Detecting = Student | Ensemble
 
 
 @dataclass(frozen=True)
@@ -148,10 +157,13 @@ class Stages:
         self.folder.results.mkdir(exist_ok=True)
         self.folder.figures.mkdir(exist_ok=True)
         source = self._asked_once(teachers)
-        calibrated = self.calibrate(source, students)
+        students, detector = self.detect(teachers, students)
+        calibrated = self.calibrate(source, students, detector)
         splits = evaluated_splits(self.examples, source)
         ridge = fit_beside(self.examples)
-        parts = [self._evaluate_split(split, source, students, calibrated, ridge) for split in splits]
+        parts = [
+            self._evaluate_split(split, source, students, calibrated, detector, ridge) for split in splits
+        ]
         metrics = pd.concat([table for table, _ in parts], ignore_index=True)
         self._write_coverage([found for _, found in parts], _best(students))
         write_metrics(metrics, self.folder.results / "metrics.tsv")
@@ -159,14 +171,48 @@ class Stages:
         self.folder.event("evaluated", seconds=round(time.perf_counter() - start, 1))
         return metrics
 
-    def calibrate(self, teachers: Teachers | MemberPredictions, students: list[Student]) -> Calibrations:
+    def detect(
+        self, teachers: Ensemble | MemberPredictions, students: list[Student]
+    ) -> tuple[list[Student], Detecting | None]:
+        """Fit the out-of-distribution detector of every model, store it in the bundles, and return the students with theirs.
+
+        Second is who scores the sequences for ensemble and individuals: the ensemble, else the best student.
+        """
+        if check_detector(self.config.ood, self.examples) is not None:
+            return students, None
+        own = isinstance(teachers, Ensemble) and (self.folder.path / "ensemble" / "config.json").is_file()
+        models: list[Student | Ensemble] = [
+            *students,
+            *([teachers] if isinstance(teachers, Ensemble) else []),
+        ]
+        seed, device = derive_seed(self.config.seed, "detector"), self.execution.device
+        made = detecting(models, self.examples, self.config.ood, seed=seed, device=device)
+        done = [model for model in made if isinstance(model, Student)]
+        best, root = _best(students), self.folder.path
+        self._write_detector(root / "student", done[best])
+        for student in done if len(done) > 1 else ():
+            self._write_detector(root / "students" / f"student_{student.fitted.index:03d}", student)
+        if own:
+            self._write_detector(root / "ensemble", made[-1])
+        self.folder.event("detector fitted", score=self.config.ood.score)
+        return done, made[-1] if isinstance(teachers, Ensemble) else done[best]
+
+    def calibrate(
+        self,
+        teachers: Teachers | MemberPredictions,
+        students: list[Student],
+        detector: Detecting | None = None,
+    ) -> Calibrations:
         """Calibrate every model on rows that none has seen, and store what was learnt in the bundles."""
         self._record_seen()
-        if check_calibration(self.config.calibrate, self.examples) is not None:
+        detects = detector is not None
+        if check_calibration(self.config.calibrate, self.examples, detects=detects) is not None:
             return Calibrations()
         rows = self.examples.subset(CALIBRATION)
         members = member_predictions(teachers, rows, self.execution) if covers(teachers, rows) else None
-        models = named_predictions(members, self._ask(students, rows))
+        models = named_predictions(
+            members, self._ask(students, rows), self._ood_score(detector, members, rows)
+        )
         made = calibrate_all(models, rows, self.config.calibrate, self.config.seed)
         root, best = self.folder.path, _best(students)
         said = next(prediction for *which, prediction in models if which == ["student", best])
@@ -190,6 +236,18 @@ class Stages:
             if self.folder.work not in path.parents:
                 save_seen(path.parent, seen)
 
+    def _write_detector(self, bundle: Path, model: Detecting) -> None:
+        assert model.detector is not None
+        write_detector(bundle, model.detector)
+
+    def _ood_score(
+        self, detector: Detecting | None, members: MemberPredictions | None, rows: Examples
+    ) -> ndarray | None:
+        if detector is None or members is None:
+            return None
+        whole = members.combine() if isinstance(detector, Ensemble) else None
+        return ood_percentile(detector, rows.codes, whole)
+
     def _ask(self, students: list[Student], rows: Examples) -> list[Prediction]:
         ids = [str(name) for name in rows.ids]
         device = self.execution.device
@@ -211,6 +269,7 @@ class Stages:
         teachers: Teachers | MemberPredictions,
         students: list[Student],
         calibrated: Calibrations,
+        detector: Detecting | None,
         ridge: KmerRidge,
     ) -> tuple[pd.DataFrame, Uncertainty]:
         rows = self.examples.subset(split)
@@ -228,12 +287,13 @@ class Stages:
             scatter_figure(best, rows.targets, ensemble, figure, self.examples.units)
             both = [("ensemble", ensemble), (KMER_RIDGE, ridge_said)]
             write_beside(self.folder.results, split, rows, both)
-        models = named_predictions(members, said)
+        models = named_predictions(members, said, self._ood_score(detector, members, rows))
         train = self.examples.subset("train").codes
         found = evaluate_uncertainty(split, rows, models, calibrated, train_codes=train)
         if split == "test":
             uncertainty_figures(found, self.folder.figures, self.examples.units, position)
             write_table(found.curves, self.folder.results / "intervals_test.tsv")
+            self._draw_risk(models, rows, position)
         noise = without_offsets(self.examples).subset(split)
         table = evaluate_split(
             split=split,
@@ -245,6 +305,13 @@ class Stages:
         )
         tables = [table, beside, found.metrics, *self._evaluate_activity_ensemble(rows, split)]
         return pd.concat(tables, ignore_index=True), found
+
+    def _draw_risk(self, models: Sequence[Named], rows: Examples, student: int) -> None:
+        chosen = [named for named in models if named[0] != "individual"]
+        curves = risk_curves(chosen, rows.targets.astype(np.float64), replicate_counts(rows))
+        if not curves.empty:
+            figure = self.folder.figures / "risk_coverage.svg"
+            risk_coverage_figure(curves, figure, self.examples.units, student=student)
 
     def _evaluate_activity_ensemble(self, rows: Examples, split: str) -> list[pd.DataFrame]:
         """Score stage 1 of the lentiMPRA protocol, if there is one, as ``activity_individual`` and ``activity_ensemble``."""

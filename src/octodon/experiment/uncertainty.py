@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from octodon.atomic import atomic_file
@@ -66,8 +66,13 @@ class Uncertainty:
     curves: pd.DataFrame
 
 
-def check_calibration(config: CalibrateSection, examples: Examples) -> str | None:
+def check_calibration(config: CalibrateSection, examples: Examples, *, detects: bool = False) -> str | None:
     """Return why there will be no calibration, or None if there will be one; refuse what would fail after training.
+
+    Parameters
+    ----------
+    detects : bool
+        Whether every model will give an out-of-distribution score.
 
     Raises
     ------
@@ -79,10 +84,10 @@ def check_calibration(config: CalibrateSection, examples: Examples) -> str | Non
     if config.method == "none":
         return 'calibrate.method is "none"'
     check_options(config.method, config.options)
-    if config.method == "mondrian_ood":
+    if config.method == "mondrian_ood" and not detects:
         raise ConfigError(
-            "calibrate.method: 'mondrian_ood' needs an out-of-distribution score of every sequence, which a run does not "
-            "make; calibrate a table of predictions with a column ood_score, or use 'mondrian_activity'"
+            "calibrate.method: 'mondrian_ood' needs an out-of-distribution score of every sequence, which this run does not "
+            "make; set ood.score, or use 'mondrian_activity'"
         )
     assert examples.splits is not None
     rows = examples.splits == CALIBRATION
@@ -125,12 +130,23 @@ def calibrate_all(
     )
 
 
-def named_predictions(members: MemberPredictions | None, students: Sequence[Prediction]) -> list[Named]:
-    """Return every model of a run with its prediction: individuals, the ensemble, students."""
+def named_predictions(
+    members: MemberPredictions | None,
+    students: Sequence[Prediction],
+    ood_score: Float[ndarray, " n"] | None = None,
+) -> list[Named]:
+    """Return every model of a run with its prediction: individuals, the ensemble, students.
+
+    Parameters
+    ----------
+    ood_score : (n,) array, optional
+        Of the sequences as the ensemble's detector scores them, for individuals and ensemble.
+    """
     found: list[Named] = []
     if members is not None:
         found += [("individual", i, members.member(i)) for i in range(members.n_members)]
         found.append(("ensemble", 0, members.combine()))
+    found = [(model, i, replace(prediction, ood_score=ood_score)) for model, i, prediction in found]
     return found + [("student", i, student) for i, student in enumerate(students)]
 
 
@@ -155,7 +171,7 @@ def evaluate_uncertainty(
     calibrations : Calibrations
         Models without one are scored by their own stds.
     train_codes : (m, l) uint8, optional
-        Training sequences, from which the distance of others is measured for cells by "ood".
+        Training sequences, to which others are compared for cells by "ood".
     """
     measured = rows.targets.astype(np.float64)
     counts = replicate_counts(rows)
@@ -177,7 +193,7 @@ def evaluate_uncertainty(
             curves.append(flat.loc[flat["quantity"] == "calibrated"].assign(quantity="constant"))
     if ensemble is not None:
         students = [prediction for model, _, prediction in predictions if model == "student"]
-        metrics.append(student_spread(students, ensemble, split=split))
+        metrics.append(student_spread(students, ensemble, split=split, measured=measured))
     return Uncertainty(metrics=_joined(metrics), coverage=_joined(coverage), curves=_joined(curves))
 
 
@@ -203,9 +219,9 @@ def replicate_counts(rows: Examples) -> int | ndarray:
 
 
 def _ood_tenths(train_codes: UInt8[ndarray, "m l"], codes: UInt8[ndarray, "n l"]) -> ndarray:
-    """Return the tenth of each sequence by its k-mer distance from (at most 5,000 of) the training sequences."""
+    """Return the tenth of each sequence by its unlikeness to (at most 5,000 of) the training sequences."""
     sample = np.random.default_rng(0).permutation(len(train_codes))[:_OOD_ROWS]
-    score = scores["kmer"]
+    score = scores["markov"]
     learnt = score.fit(Observed(codes=train_codes[np.sort(sample)]), 0)
     parts = range(0, len(codes), _OOD_ROWS)
     values = [score.score(learnt, Observed(codes=codes[start : start + _OOD_ROWS])) for start in parts]
@@ -241,6 +257,7 @@ def _rehearse(config: CalibrateSection, examples: Examples, measured: ndarray) -
         target_names=examples.target_names,
         mean=rng.normal(size=measured.shape),
         epistemic_std=rng.uniform(0.5, 1.5, size=measured.shape),
+        ood_score=rng.uniform(0, 100, size=len(measured)),
     )
     values = np.where(np.isfinite(measured), made_up.mean + rng.normal(size=measured.shape), np.nan)
     learnt = fit_calibration(

@@ -33,15 +33,18 @@ def features_in_batches(
         )
 
 
-def observe(needs: str, prediction: Prediction, codes: UInt8[ndarray, "n l"], model: Model) -> Observed:
+def observe(
+    needs: str, prediction: Prediction | None, codes: UInt8[ndarray, "n l"], model: Model
+) -> Observed:
     """Return the sequences as a score that ``needs`` "codes", "features" or "epistemic_std" may see them.
 
-    Features cost the network a second time, and are computed only where they are needed.
+    Features cost the network a second time, and are computed only where they are needed; the prediction may be None where
+    its epistemic std is not.
     """
     return Observed(
         codes=codes,
         features=features_in_batches(model, codes) if needs == "features" else None,
-        epistemic_std=prediction.epistemic_std,
+        epistemic_std=None if prediction is None else prediction.epistemic_std,
     )
 
 

@@ -15,7 +15,8 @@ from octodon.ood import Observed, scores
 DEFAULT_SCORE = "markov"
 DEFAULT_THRESHOLD = 99.0
 _QUANTILES = 1001
-_FEWEST = 20
+FEWEST = 20
+"""Training sequences below which percentiles mean nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -75,9 +76,9 @@ def fit_detector(
     """
     if not 0 < threshold <= 100:
         raise ConfigError(f"ood: threshold {threshold}: expected a percentile above 0, at most 100")
-    if len(reference) < _FEWEST:
+    if len(reference) < FEWEST:
         raise DataError(
-            f"ood: {len(reference)} training sequences, expected at least {_FEWEST} for percentiles"
+            f"ood: {len(reference)} training sequences, expected at least {FEWEST} for percentiles"
         )
     part = scores[score]
     arrays = part.fit(reference, seed)

@@ -45,8 +45,8 @@ class MarkovScore(Score):
     @staticmethod
     def score(arrays: Mapping[str, ndarray], observed: Observed) -> Float[ndarray, " n"]:
         """Return the corrected negative log-likelihoods."""
-        chain = _mean_log_probability(arrays["log_probability"], observed.codes)
-        return COMPOSITION * _own_log_likelihood(observed.codes) - chain
+        chain = mean_log_probability(arrays["log_probability"], observed.codes)
+        return COMPOSITION * own_log_likelihood(observed.codes) - chain
 
     @classmethod
     def score_reference(
@@ -55,7 +55,7 @@ class MarkovScore(Score):
         """Return the scores of the reference under chains that did not see the sequence itself."""
         del arrays
         chain = _unseen_log_probability(reference.codes, seed)
-        return COMPOSITION * _own_log_likelihood(reference.codes) - chain
+        return COMPOSITION * own_log_likelihood(reference.codes) - chain
 
 
 def _unseen_log_probability(codes: UInt8[ndarray, "n l"], seed: int) -> Float[ndarray, " n"]:
@@ -68,7 +68,7 @@ def _unseen_log_probability(codes: UInt8[ndarray, "n l"], seed: int) -> Float[nd
     total, unseen = _word_counts(codes), np.empty(len(codes))
     for number in range(min(_FOLDS, len(codes))):
         part = codes[fold == number]
-        unseen[fold == number] = _mean_log_probability(_log_probability(total - _word_counts(part)), part)
+        unseen[fold == number] = mean_log_probability(_log_probability(total - _word_counts(part)), part)
     return unseen
 
 
@@ -107,7 +107,7 @@ def _log_probability(counts: Float[ndarray, " k"]) -> Float[ndarray, " k"]:
     return (logs + logs[_other_strand()]) / 2
 
 
-def _mean_log_probability(chain: Float[ndarray, " k"], codes: UInt8[ndarray, "n l"]) -> Float[ndarray, " n"]:
+def mean_log_probability(chain: Float[ndarray, " k"], codes: UInt8[ndarray, "n l"]) -> Float[ndarray, " n"]:
     """Return the mean over the 7-mers without N of each sequence; that of DNA without any order where it has none."""
     means = np.empty(len(codes))
     for start in range(0, len(codes), _ROWS):
@@ -117,7 +117,7 @@ def _mean_log_probability(chain: Float[ndarray, " k"], codes: UInt8[ndarray, "n 
     return means
 
 
-def _own_log_likelihood(codes: UInt8[ndarray, "n l"]) -> Float[ndarray, " n"]:
+def own_log_likelihood(codes: UInt8[ndarray, "n l"]) -> Float[ndarray, " n"]:
     """Return the mean log-probability of a sequence's bases under its own composition: minus their entropy."""
     counts = np.stack([(codes == base).sum(axis=1) for base in range(N_CODE)], axis=1)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)

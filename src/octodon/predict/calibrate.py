@@ -55,10 +55,10 @@ def calibrate(
     DataError
         Other targets than the model's, no calibration rows, too few, or some that a network knows.
     """
-    if method == "mondrian_ood":
+    if method == "mondrian_ood" and model.detector is None:
         raise ConfigError(
             "calibrate: 'mondrian_ood' needs an out-of-distribution score of every sequence, which this model does not "
-            "give; calibrate a table of predictions that has a column ood_score, or use 'mondrian_activity'"
+            "give; fit a detector first (octodon ood), or use 'mondrian_activity'"
         )
     if data.target_names != model.target_names:
         raise DataError(

@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
+from jaxtyping import Float, UInt8
+from numpy import ndarray
 
 from octodon.data.examples import Examples
 from octodon.distillation.student import Student
@@ -15,6 +17,7 @@ from octodon.models.model import Model
 from octodon.models.observe import observe
 from octodon.ood import scores
 from octodon.ood.detector import DEFAULT_SCORE, DEFAULT_THRESHOLD, fit_detector
+from octodon.records import Prediction
 from octodon.seeds import derive_seed
 from octodon.seq.codes import as_codes
 
@@ -63,9 +66,13 @@ def fit_ood(
     if len(codes) > MOST_SEQUENCES:
         codes = codes[np.sort(rng.permutation(len(codes))[:MOST_SEQUENCES])]
     needs = scores[score].needs
-    said = replace(model, detector=None).predict(codes, device=device)
-    if needs == "epistemic_std" and said.epistemic_std is None:
-        raise DataError(f"ood: the score {score!r} needs an epistemic std, which this model does not give")
+    said = None
+    if needs == "epistemic_std":
+        said = replace(model, detector=None).predict(codes, device=device, calibrated=False)
+        if said.epistemic_std is None:
+            raise DataError(
+                f"ood: the score {score!r} needs an epistemic std, which this model does not give"
+            )
     reference = observe(needs, said, codes, first_network(model))
     detector = fit_detector(reference, score, threshold=threshold, seed=derive_seed(seed, "ood", score))
     return replace(model, detector=detector)
@@ -74,3 +81,20 @@ def fit_ood(
 def first_network(model: Student | Ensemble) -> Model:
     """Return the network whose features stand for the model's."""
     return model.network if isinstance(model, Student) else model.network(0)
+
+
+def ood_percentile(
+    model: Student | Ensemble, codes: UInt8[ndarray, "n l"], said: Prediction | None = None
+) -> Float[ndarray, " n"]:
+    """Return how unlike the training sequences each is, by the model's detector: what ``predict`` gives as ``ood_score``.
+
+    Parameters
+    ----------
+    said : Prediction, optional
+        What the model says of them; without it the model is asked where its detector needs that.
+    """
+    assert model.detector is not None
+    needs = model.detector.needs
+    if needs == "epistemic_std" and said is None:
+        said = replace(model, detector=None).predict(codes, calibrated=False)
+    return model.detector.percentile(observe(needs, said, codes, first_network(model)))
