@@ -24,13 +24,17 @@ from octodon.ensemble.member_labels import resolve_head
 from octodon.ensemble.train import train_ensemble
 from octodon.errors import RunError
 from octodon.experiment.config import ExperimentConfig, load_config
+from octodon.experiment.detect import check_detector, detecting
 from octodon.experiment.folder import RunFolder, claim
 from octodon.experiment.prepare import describe, prepare
 from octodon.experiment.stages import Say, Stages, evaluated_splits
 from octodon.experiment.uncertainty import Calibrations, check_calibration, evaluate_uncertainty
 from octodon.metrics.evaluate import evaluate_split, predictions_frame, read_metrics, write_metrics
 from octodon.models.model import ModelConfig
+from octodon.models.observe import with_ood
+from octodon.ood import scores
 from octodon.records import Prediction
+from octodon.seeds import derive_seed
 from octodon.settings import merge
 from octodon.training.config import TrainingConfig
 
@@ -127,7 +131,7 @@ def run_baseline(stages: Stages, name: str, settings: Mapping[str, Any]) -> pd.D
         folder=stages.folder.work / "baselines" / name,
         execution=stages.execution,
     )
-    model = _calibrated(stages, chosen.fit(stages.examples, training))
+    model = _calibrated(stages, _detecting(stages, chosen.fit(stages.examples, training)))
     path.parent.mkdir(exist_ok=True)
     save(model, path, stages.provenance | {"baseline": made_of})
     assert stages.examples.splits is not None
@@ -136,10 +140,19 @@ def run_baseline(stages: Stages, name: str, settings: Mapping[str, Any]) -> pd.D
     return _evaluate(stages, name, model)
 
 
+def _detecting(stages: Stages, model: Ensemble) -> Ensemble:
+    """Return the model with a detector as the run's own models have; without one where it rests on an epistemic std."""
+    config, examples = stages.config.ood, stages.examples
+    if check_detector(config, examples) is not None or scores[config.score].needs == "epistemic_std":
+        return model
+    seed, device = derive_seed(stages.config.seed, "detector"), stages.execution.device
+    return detecting([model], examples, config, seed=seed, device=device)[0]
+
+
 def _calibrated(stages: Stages, model: Ensemble) -> Ensemble:
     """Return the model calibrated as the run's own models are, or as it is where these are not."""
     config, examples = stages.config.calibrate, stages.examples
-    if check_calibration(config, examples) is not None:
+    if check_calibration(config, examples, detects=model.detector is not None) is not None:
         return model
     rows = examples.subset(CALIBRATION)
     made = fit_calibration(
@@ -155,7 +168,9 @@ def _calibrated(stages: Stages, model: Ensemble) -> Ensemble:
 
 
 def _ask(stages: Stages, model: Ensemble, rows: Examples) -> Prediction:
-    return model.predict_members(rows.codes, [str(name) for name in rows.ids], stages.execution).combine()
+    ids = [str(name) for name in rows.ids]
+    said = model.predict_members(rows.codes, ids, stages.execution).combine()
+    return with_ood(said, model.detector, rows.codes, model.network(0))
 
 
 def _evaluate(stages: Stages, name: str, model: Ensemble) -> pd.DataFrame:

@@ -72,12 +72,12 @@ class ExperimentConfig(Config):
     ensemble: EnsembleConfig = EnsembleConfig()
     distill: DistillConfig = DistillConfig()
     calibrate: CalibrateSection = CalibrateSection()
+    ood: OodSection = OodSection()
     baselines: dict[str, dict[str, Any]] = Field(
         default={},
         description="other ways to an uncertainty, trained beside on the same rows and scored in results/baselines.tsv: one "
         "section each with its options, e.g. [baselines.mc_dropout]; see octodon list baselines",
     )
-    ood: OodSection = OodSection()
     run: RunSection = RunSection()
 
 
