@@ -15,6 +15,7 @@ from numpy import ndarray
 from octodon.artifact.bundle import load, save, save_calibration
 from octodon.artifact.detector import write_detector
 from octodon.artifact.seen import save_seen
+from octodon.artifact.selftest import write_selftest
 from octodon.atomic import atomic_file
 from octodon.baselines.kmer_ridge import KmerRidge
 from octodon.data.calibration_rows import CALIBRATION
@@ -239,6 +240,7 @@ class Stages:
     def _write_detector(self, bundle: Path, model: Detecting) -> None:
         assert model.detector is not None
         write_detector(bundle, model.detector)
+        write_selftest(bundle, model)  # its score is part of what the bundle says
 
     def _ood_score(
         self, detector: Detecting | None, members: MemberPredictions | None, rows: Examples
