@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from octodon.cli.options import ExperimentFile, OutFolder, Quiet, Restart, Set
+from octodon.cli.options import Address, Executor, ExperimentFile, OutFolder, Quiet, Restart, Set, overrides
 
 
 def add_to(app: typer.Typer) -> None:
@@ -36,6 +36,8 @@ def distill(
             "--backbone", metavar="FILE.py:Class", help="Code of the TEACHERS' backbone, if not octodon's."
         ),
     ] = None,
+    executor: Executor = None,
+    address: Address = None,
     restart: Restart = False,
     quiet: Quiet = False,
 ) -> None:
@@ -52,7 +54,7 @@ def distill(
 
     if restart:
         refuse_restart(out)
-    config = load_config(experiment, set or [])
+    config = load_config(experiment, overrides(set, executor, address))
     with resumable():
         result = distil_given(config, teachers, out, backbone=backbone, progress=not quiet, say=say)
     print_summary(result.metrics)

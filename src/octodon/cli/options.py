@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -30,6 +31,20 @@ Restart = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 Sequence = Annotated[
     str, typer.Option("--sequence", metavar="COLUMN", help="Column of the sequences in a table.")
+]
+Executor = Annotated[
+    str | None,
+    typer.Option(
+        "--executor", metavar="local|ray", help="Where networks are computed: this machine, or a Ray cluster."
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="ADDRESS",
+        help="Of a Ray cluster: auto, host:6379 or ray://host:10001; default: one of this machine is started and ended.",
+    ),
 ]
 Id = Annotated[
     str | None,
@@ -67,6 +82,15 @@ Uncalibrated = Annotated[
         help="Leave the calibration out; with --level: mean +- z std of one measurement.",
     ),
 ]
+
+
+def overrides(set: list[str] | None, executor: str | None, address: str | None) -> list[str]:
+    """Return what a command's options change in the experiment's TOML."""
+    given = {"executor": executor, "address": address}
+    return [
+        *(set or []),
+        *(f"run.{name}={json.dumps(value)}" for name, value in given.items() if value is not None),
+    ]
 
 
 class Device(StrEnum):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from octodon.cli.options import ExperimentFile, OutFolder, Quiet, Restart, Set
+from octodon.cli.options import Address, Executor, ExperimentFile, OutFolder, Quiet, Restart, Set, overrides
 
 
 def add_to(app: typer.Typer) -> None:
@@ -21,6 +21,8 @@ def run(
     experiment: ExperimentFile,
     out: OutFolder = Path("run"),
     set: Set = None,
+    executor: Executor = None,
+    address: Address = None,
     restart: Restart = False,
     quiet: Quiet = False,
 ) -> None:
@@ -37,7 +39,9 @@ def run(
     if restart:
         refuse_restart(out)
     with resumable():
-        result = run_experiment(load_config(experiment, set or []), out, progress=not quiet, say=say)
+        result = run_experiment(
+            load_config(experiment, overrides(set, executor, address)), out, progress=not quiet, say=say
+        )
     print_summary(result.metrics)
     print_verdict(result.folder)
     print_files(result.folder)

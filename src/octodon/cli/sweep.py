@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from octodon.cli.options import ExperimentFile, OutFolder, Quiet, Restart, Set
+from octodon.cli.options import Address, Executor, ExperimentFile, OutFolder, Quiet, Restart, Set, overrides
 
 
 def add_to(app: typer.Typer) -> None:
@@ -30,6 +30,8 @@ def sweep(
     ] = "0.1,0.25,0.5,0.75,1",
     out: OutFolder = Path("sweep"),
     set: Set = None,
+    executor: Executor = None,
+    address: Address = None,
     restart: Restart = False,
     quiet: Quiet = False,
 ) -> None:
@@ -44,7 +46,7 @@ def sweep(
 
     if restart:
         refuse_restart(out)
-    config = load_config(experiment, set or [])
+    config = load_config(experiment, overrides(set, executor, address))
     with resumable():
         figure = run_sweep(config, parse_fractions(fractions), out, progress=not quiet, say=say)
     say(f"curves: {figure}; numbers: {out / 'results' / 'metrics.tsv'}")

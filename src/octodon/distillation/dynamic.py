@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -60,6 +60,15 @@ class DynamicBatches:
     def identity(self) -> str:
         """The mode and the teachers' weights."""
         return f"{self.mode} {self.digest}"
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The members' weights."""
+        return (self.weights,)
+
+    def moved(self, to: Callable[[Path], Path]) -> DynamicBatches:
+        """Return the same batches, of members whose weights lie elsewhere."""
+        return replace(self, weights=to(self.weights))
 
     @classmethod
     def write(cls, ensemble: Ensemble, mode: Mode, path: Path) -> DynamicBatches:

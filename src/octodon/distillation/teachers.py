@@ -72,7 +72,7 @@ class ModuleTeachers:
             raise DataError(
                 "teachers: a module is listed twice; counted twice, it makes the ensemble look too sure"
             )
-        device = "auto" if execution is None else execution.device
+        device = "auto" if execution is None else execution.device_here
         mean = np.stack([self._one(module, sequences, device) for module in self.modules])
         return MemberPredictions(
             ids=name_rows(ids, len(sequences)), target_names=self.target_names, mean=mean

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from numpy import ndarray
 from octodon.calibration.answer import answer
 from octodon.calibration.calibration import Calibration
 from octodon.ensemble.arrays import SharedArrays
-from octodon.ensemble.execution import Execution, Runner
+from octodon.ensemble.execution import Execution
 from octodon.ensemble.folds import Folds
+from octodon.ensemble.jobs import Needs
 from octodon.ensemble.network import FittedNetwork
 from octodon.ensemble.workers import pick_device, threads
 from octodon.errors import BundleError, DataError
@@ -107,7 +108,7 @@ class Ensemble:
         codes = check_length(as_codes(sequences), self.model.length)
         execution = execution or Execution(device="auto")
         if execution.workers.processes > 0:
-            outputs = self._predict_in_processes(codes, execution.workers)
+            outputs = self._predict_in_processes(codes, execution)
         else:
             device = pick_device(execution.device)
             outputs = [_answers(network.to(device), codes, self.dropout) for network in self._networks]
@@ -149,14 +150,22 @@ class Ensemble:
         said = with_ood(said, self.detector, codes, self._networks[0])
         return answer(said, self.calibration, level=level, calibrated=calibrated)
 
-    def _predict_in_processes(self, codes: UInt8[ndarray, "n l"], workers: Runner) -> list[dict[str, Any]]:
+    def _predict_in_processes(
+        self, codes: UInt8[ndarray, "n l"], execution: Execution
+    ) -> list[dict[str, Any]]:
         with tempfile.TemporaryDirectory(prefix="octodon-") as folder:
             arrays = SharedArrays.write(Path(folder), {"codes": codes})
             jobs = [
-                _PredictJob(model=self.model, weights=m.weights, arrays=arrays, dropout=self.dropout)
+                _PredictJob(
+                    model=self.model,
+                    weights=m.weights,
+                    arrays=arrays,
+                    dropout=self.dropout,
+                    device=execution.device,
+                )
                 for m in self.members
             ]
-            return workers.run(_predict_member, jobs)
+            return execution.workers.run(_predict_member, jobs)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -165,11 +174,28 @@ class _PredictJob:
     weights: dict[str, torch.Tensor]
     arrays: SharedArrays
     dropout: DropoutPasses | None
+    device: str
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(gpus=0 if self.device == "cpu" else 1)
+
+    @property
+    def reads(self) -> tuple[Path, ...]:
+        return (self.arrays.folder,)
+
+    @property
+    def writes(self) -> tuple[Path, ...]:
+        return ()
+
+    def moved(self, to: Callable[[Path], Path]) -> _PredictJob:
+        return replace(self, arrays=SharedArrays(to(self.arrays.folder)))
 
 
 def _predict_member(job: _PredictJob) -> dict[str, ndarray]:
     with threads(1):
-        return _answers(restore(job.model, job.weights), job.arrays["codes"], job.dropout)
+        network = restore(job.model, job.weights).to(pick_device(job.device))
+        return _answers(network, job.arrays["codes"], job.dropout)
 
 
 def _answers(

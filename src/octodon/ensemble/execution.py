@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from octodon.ensemble.stacked.fit import check_strategy
 from octodon.ensemble.workers import Workers, pick_device
-from octodon.errors import ConfigError
+from octodon.errors import ConfigError, RunError
 from octodon.registry import suggest
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-EXECUTORS = ("local",)
-"""Names that users give; each is a way to make a ``Runner`` in ``_runner``."""
+EXECUTORS = ("local", "ray")
+"""Names that users give; each is a way to make a ``Runner`` in ``_running``."""
 
 
 @runtime_checkable
@@ -70,11 +71,41 @@ class Execution:
     def __post_init__(self) -> None:
         check_strategy(self.strategy)
 
+    @property
+    def device_here(self) -> str:
+        """Where this process itself computes: a cluster may have GPUs that it has not."""
+        if self.workers.processes == 0 or self.device == "cpu":
+            return self.device
+        return pick_device("auto")
+
+
+def check_executor(executor: str, address: str | None, device: str) -> None:
+    """Refuse at once what ``executing`` would refuse; whether a cluster answers is not asked.
+
+    Raises
+    ------
+    ConfigError
+        An unknown executor or device, or an address without a cluster.
+    RunError
+        Ray is not installed, or this machine has no such GPU.
+    """
+    if executor not in EXECUTORS:
+        raise ConfigError(f"executor: no {executor!r}; {suggest(executor, list(EXECUTORS))}")
+    if executor == "local":
+        if address is not None:
+            raise ConfigError(f"address: {address!r} is that of a cluster; add --executor ray (run.executor)")
+        pick_device(device)
+    elif find_spec("ray") is None:
+        raise RunError(
+            "executor: Ray is not installed; pip install 'octodon[cluster]', or leave --executor ray out"
+        )
+
 
 @contextmanager
 def executing(
     *,
     executor: str = "local",
+    address: str | None = None,
     processes: int | None = None,
     device: str = "auto",
     progress: bool = True,
@@ -85,23 +116,41 @@ def executing(
     Parameters
     ----------
     executor : str
-        One of ``EXECUTORS``.
+        One of ``EXECUTORS``. "local": processes of this machine; "ray": tasks of a cluster.
+    address : str, optional
+        Of a Ray cluster: "auto", "host:6379" or "ray://host:10001"; default: one of this machine is started and ended.
     processes : int, optional
-        Worker processes on a CPU; default one per core, 0 = in this process. On a GPU there are none.
+        Worker processes on a CPU; default one per core, 0 = in this process. On a GPU there are none. With "ray": cores of
+        the cluster that is started.
     device : str
-        "auto" (a GPU where there is one), "cpu", "cuda" or "cuda:N".
+        "auto" (a GPU where there is one), "cpu", "cuda" or "cuda:N". With "ray": a GPU of the cluster.
     strategy : str
         See ``Execution``.
 
     Raises
     ------
     ConfigError
-        An unknown executor, device or strategy.
+        An unknown executor, device or strategy, or an address without a cluster.
     RunError
-        A GPU is asked for that is not there.
+        A GPU is asked for that is not there, Ray is not installed, or no cluster answers.
     """
-    if executor not in EXECUTORS:
-        raise ConfigError(f"executor: no {executor!r}; {suggest(executor, list(EXECUTORS))}")
+    check_executor(executor, address, device)
+    check_strategy(strategy)
+    with _running(executor, address, processes, device) as (workers, device):
+        yield Execution(workers=workers, device=device, progress=progress, strategy=strategy)
+
+
+@contextmanager
+def _running(
+    executor: str, address: str | None, processes: int | None, device: str
+) -> Iterator[tuple[Runner, str]]:
+    if executor == "ray":
+        from octodon.ensemble.ray_runner import RayRunner
+
+        runner = RayRunner(address, processes, device)
+        with closing(runner):
+            yield runner, runner.device
+        return
     device = pick_device(device)
     with Workers(processes if device == "cpu" else 0) as workers:
-        yield Execution(workers=workers, device=device, progress=progress, strategy=strategy)
+        yield workers, device

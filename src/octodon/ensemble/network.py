@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from safetensors.torch import load_file, save
 
 from octodon.atomic import append_json, atomic_file, write_json, write_text
 from octodon.ensemble.arrays import SharedArrays
+from octodon.ensemble.jobs import Needs
 from octodon.ensemble.workers import threads
 from octodon.errors import RunError
 from octodon.models.model import Model, ModelConfig, build_model
@@ -69,6 +71,30 @@ class NetworkJob:
     def is_done(self) -> bool:
         """Whether the folder holds the finished network."""
         return (self.folder / "done.json").is_file()
+
+    @property
+    def needs(self) -> Needs:
+        """A core per thread, or one GPU."""
+        return Needs(cpus=self.threads, gpus=0 if self.device == "cpu" else 1)
+
+    @property
+    def reads(self) -> tuple[Path, ...]:
+        """The arrays, and what the batches read."""
+        return (self.arrays.folder, *self.batches.files)
+
+    @property
+    def writes(self) -> tuple[Path, ...]:
+        """The folder of the network."""
+        return (self.folder,)
+
+    def moved(self, to: Callable[[Path], Path]) -> NetworkJob:
+        """Return the same job on files that lie elsewhere."""
+        return replace(
+            self,
+            arrays=SharedArrays(to(self.arrays.folder)),
+            folder=to(self.folder),
+            batches=self.batches.moved(to),
+        )
 
     @property
     def identity(self) -> str:

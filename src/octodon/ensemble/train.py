@@ -51,7 +51,8 @@ def train_networks(jobs: list[NetworkJob], execution: Execution) -> list[FittedN
 def _fit(jobs: list[NetworkJob], execution: Execution, on_tick: Callable[[], None]) -> None:
     """Fit jobs one by one, each wherever a worker is free; or together, where that is asked for or pays."""
     if is_stacked(execution.strategy, execution.device):
-        execution.workers.run(fit_stack, stacks(jobs, execution.strategy), on_tick=on_tick)
+        gpus = 0 if execution.device == "cpu" else execution.workers.processes
+        execution.workers.run(fit_stack, stacks(jobs, execution.strategy, gpus), on_tick=on_tick)
         return
     execution.workers.run(fit_network, jobs, on_tick=on_tick)
 

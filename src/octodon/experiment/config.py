@@ -44,6 +44,14 @@ class RunSection(Config):
     device: str = Field(
         default="auto", description="auto, cpu or cuda; a GPU that is asked for must be there"
     )
+    executor: str = Field(
+        default="local",
+        description="local: processes of this machine; ray: tasks of a cluster (see docs/cluster.md)",
+    )
+    address: str | None = Field(
+        default=None,
+        description="of a Ray cluster: auto, host:6379 or ray://host:10001; default: one is started on this machine",
+    )
     strategy: str = Field(
         default="auto",
         description="separate: each network alone; stacked: together, the fastest way being timed; or the name of a way "

@@ -14,8 +14,7 @@ from octodon.atomic import write_json
 from octodon.data.examples import Examples
 from octodon.distillation.student import Student
 from octodon.ensemble.ensemble import Ensemble
-from octodon.ensemble.execution import executing
-from octodon.ensemble.workers import pick_device
+from octodon.ensemble.execution import check_executor, executing
 from octodon.errors import RunError
 from octodon.experiment.baselines import run_baseline
 from octodon.experiment.config import ExperimentConfig, dump
@@ -91,7 +90,7 @@ def run_experiment(
     ConfigError
         A setting cannot work with these data; found before anything is trained.
     RunError
-        The folder is taken, the disk is full, a GPU is missing, or a network diverges from every seed.
+        The folder is taken, the disk is full, a GPU or a cluster is missing, or a network diverges from every seed.
     BundleError
         The folder's ensemble is damaged.
     """
@@ -112,8 +111,8 @@ def _run(
     say: Say,
 ) -> RunResult:
     start = time.perf_counter()
-    device = pick_device(config.run.device)
     identity = None if teachers is None else identify(teachers)
+    check_executor(config.run.executor, config.run.address, config.run.device)
     with claim(out, dump(config)) as folder:
         if folder.is_finished:
             folder.refuse_changed({"teachers": identity})
@@ -133,16 +132,14 @@ def _run(
         uncalibrated = check_calibration(config.calibrate, examples, detects=undetected is None)
         report: dict[str, Any] = describe(examples) | {"teachers": identity}
         folder.begin(dump(config), report)
-        folder.event("start", device=device)
         sizes = ", ".join(f"{name} {n:,}" for name, n in report["splits"].items())
         say(f"data: {len(examples):,} sequences of {examples.length} bp, {sizes}")
         if uncalibrated is not None:
             say(f"no calibration: {uncalibrated}")
         if undetected is not None:
             say(f"no out-of-distribution detector: {undetected}")
-        with executing(
-            processes=config.run.processes, device=device, progress=progress, strategy=config.run.strategy
-        ) as execution:
+        with executing(**config.run.model_dump(), progress=progress) as execution:
+            folder.event("start", executor=config.run.executor, device=execution.device)
             provenance = {"config": config.model_dump(mode="json"), "data": report["sha256"]}
             stages = Stages(config, examples, folder, execution, provenance, say)
             if config.activity_ensemble is not None and teachers is None:

@@ -252,7 +252,7 @@ class Stages:
 
     def _ask(self, students: list[Student], rows: Examples) -> list[Prediction]:
         ids = [str(name) for name in rows.ids]
-        device = self.execution.device
+        device = self.execution.device_here
         return [student.predict(rows.codes, ids, device=device, calibrated=False) for student in students]
 
     def _write_coverage(self, found: Sequence[Uncertainty], student: int) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -31,6 +32,15 @@ class Batches(Protocol):
         """Name everything that determines the batches: a checkpoint made with others is refused."""
         ...
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Files that ``make`` reads."""
+        ...
+
+    def moved(self, to: Callable[[Path], Path]) -> Batches:
+        """Return the same batches, of files that lie elsewhere: ``to`` says where."""
+        ...
+
     def make(
         self, codes: UInt8[Tensor, "n l"], labels: Mapping[str, Tensor], recipe: Recipe, seed: int
     ) -> tuple[Tensor, Mapping[str, Tensor]]:
@@ -43,6 +53,11 @@ class AlteredBatches:
     """The rows' own labels, whatever is done to their sequences: for alterations that leave the activity as it was."""
 
     identity: str = ""
+    files: tuple[Path, ...] = ()
+
+    def moved(self, to: Callable[[Path], Path]) -> AlteredBatches:
+        """Return these batches: they read no file."""
+        return self
 
     def make(
         self, codes: UInt8[Tensor, "n l"], labels: Mapping[str, Tensor], recipe: Recipe, seed: int

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 from numpy import ndarray
 
 from octodon.atomic import write_json
+from octodon.ensemble.jobs import Needs
 from octodon.ensemble.network import NetworkJob, fit_network, load_split
 from octodon.ensemble.stacked.choose import Choice, StackPlan, choose
 from octodon.ensemble.stacked.member import StackMember
@@ -65,15 +67,16 @@ def is_stacked(name: str, device: str) -> bool:
     return name != "separate" and (name != "auto" or device.startswith("cuda"))
 
 
-def stacks(jobs: Sequence[NetworkJob], strategy: str) -> list[StackJob]:
-    """Return the jobs in stacks of one kind each, of at most ``MOST_MEMBERS``."""
+def stacks(jobs: Sequence[NetworkJob], strategy: str, gpus: int = 0) -> list[StackJob]:
+    """Return the jobs in stacks of one kind each, of at most ``MOST_MEMBERS``, and enough of them for every GPU of a cluster."""
+    most = min(MOST_MEMBERS, math.ceil(len(jobs) / gpus)) if gpus > 1 and jobs else MOST_MEMBERS
     kinds: dict[str, list[NetworkJob]] = {}
     for job in jobs:
         kinds.setdefault(_kind(job), []).append(job)
     return [
-        StackJob(jobs=tuple(alike[start : start + MOST_MEMBERS]), strategy=strategy)
+        StackJob(jobs=tuple(alike[start : start + most]), strategy=strategy)
         for alike in kinds.values()
-        for start in range(0, len(alike), MOST_MEMBERS)
+        for start in range(0, len(alike), most)
     ]
 
 
@@ -110,6 +113,25 @@ class StackJob:
             raise ConfigError(
                 f"stack: {len(shared)} kinds of networks (model, training, data, batches or device differ); a stack holds one kind"
             )
+
+    @property
+    def needs(self) -> Needs:
+        """Those of one of its networks: they share a device."""
+        return self.jobs[0].needs
+
+    @property
+    def reads(self) -> tuple[Path, ...]:
+        """What its networks read."""
+        return self.jobs[0].reads
+
+    @property
+    def writes(self) -> tuple[Path, ...]:
+        """The folders of its networks, and how they were trained."""
+        return (*(job.folder for job in self.jobs), self.jobs[0].folder.parent / CHOICE)
+
+    def moved(self, to: Callable[[Path], Path]) -> StackJob:
+        """Return the same stack on files that lie elsewhere."""
+        return replace(self, jobs=tuple(job.moved(to) for job in self.jobs))
 
 
 def fit_stack(stack: StackJob) -> list[Choice]:

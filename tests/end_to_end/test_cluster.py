@@ -1,0 +1,251 @@
+"""A cluster of two nodes on this machine: the same bits as here, also when a node dies in mid-training."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from octodon.data.examples import Examples
+from octodon.data.read import read
+from octodon.ensemble.config import EnsembleConfig
+from octodon.ensemble.ensemble import Ensemble
+from octodon.ensemble.execution import Execution, Runner, executing
+from octodon.ensemble.jobs import FileJob, Needs
+from octodon.ensemble.train import train_ensemble
+from octodon.ensemble.workers import Workers
+from octodon.errors import ConfigError, DataError, RunError
+from octodon.models.model import ModelConfig
+from octodon.training.config import TrainingConfig
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.filterwarnings("default::ResourceWarning"),  # Ray leaves sockets to the garbage collector
+]
+
+Cli = Callable[..., tuple[int, str, str]]
+_NODE = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A head with one core, joined by this process; a node with another core."""
+    assert "ray" not in sys.modules  # it reads these once, when it is imported
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(
+            "RAY_AUTH_MODE", "token"
+        )  # of this cluster alone, and nothing is written to the home folder
+        patch.setenv("RAY_AUTH_TOKEN", uuid.uuid4().hex)
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        ray = pytest.importorskip("ray")
+        from ray.cluster_utils import Cluster
+
+        made = Cluster(initialize_head=True, head_node_args=_NODE)
+        try:
+            made.add_node(**_NODE)
+            ray.init(made.address, log_to_driver=False, logging_level="ERROR")
+            yield made
+        finally:
+            ray.shutdown()
+            made.shutdown()
+
+
+@pytest.fixture
+def runner(cluster: Any) -> Iterator[Runner]:
+    with executing(executor="ray", address=cluster.address, progress=False) as execution:
+        assert (execution.device, execution.workers.processes) == ("cpu", 2)
+        yield execution.workers
+
+
+@pytest.fixture
+def examples(experiment: Path) -> Examples:
+    """Of the tiny table."""
+    columns = {"path": "tiny.tsv", "id": "id", "targets": {"B": "B"}, "split": "split"}
+    return read(columns, experiment.parent)
+
+
+def _train(examples: Examples, folder: Path, runner: Runner, epochs: int, tick: Any = None) -> Ensemble:
+    training = TrainingConfig(epochs=epochs, stop_patience=epochs, batch_size=32, checkpoint_seconds=0)
+    return train_ensemble(
+        examples,
+        ModelConfig(backbone="deepstarr", length=32, n_targets=1, options={"width": 0.05}),
+        EnsembleConfig(members=2, training=training, head="mean"),
+        seed=5,
+        folder=folder,
+        execution=Execution(workers=runner if tick is None else _Ticking(runner, tick), progress=False),
+    )
+
+
+@dataclass
+class _Ticking:
+    """A runner that calls a further function at every tick."""
+
+    runner: Runner
+    tick: Callable[[], None]
+    processes: int = 2
+
+    def run(self, function: Any, jobs: Any, on_tick: Any = None) -> list[Any]:
+        return self.runner.run(function, jobs, lambda: (on_tick(), self.tick()))
+
+    def close(self) -> None:
+        pass
+
+
+def _same(a: Ensemble, b: Ensemble) -> bool:
+    return len(a.members) == len(b.members) and all(
+        x.weights.keys() == y.weights.keys()
+        and all(torch.equal(x.weights[name], y.weights[name]) for name in x.weights)
+        for x, y in zip(a.members, b.members, strict=True)
+    )
+
+
+def _files(folder: Path) -> set[Path]:
+    return {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_order_is_kept_and_errors_come_through(runner: Runner) -> None:
+    def job(number: int) -> int:
+        if number == -1:
+            raise DataError("row 3: bad")
+        return number * number
+
+    assert isinstance(runner, Runner)
+    assert runner.run(job, range(5)) == [0, 1, 4, 9, 16]
+    assert runner.run(job, []) == []
+    with pytest.raises(DataError, match=r"^row 3: bad$"):
+        runner.run(job, [1, -1])
+
+
+def test_a_task_that_dies_each_time_is_one_line(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("octodon.ensemble.ray_runner._MOST_REPEATS", 1)
+
+    def job(path: Path) -> None:
+        with path.open("a") as file:
+            file.write("begun\n")
+        os._exit(1)
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "log"
+        with pytest.raises(RunError, match=r"^cluster: .*; finished networks are kept: run the same command"):
+            runner.run(job, [path])
+        assert path.read_text() == "begun\n" * 2
+
+
+@pytest.mark.parametrize("is_seen", [True, False])
+def test_files_come_to_a_job_and_what_it_leaves_comes_back(
+    runner: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_seen: bool
+) -> None:
+    if not is_seen:  # as on a node without the folder
+        monkeypatch.setattr("octodon.ensemble.ray_runner._Mark.write", lambda _: None)
+
+    @dataclass(frozen=True)
+    class Copy:
+        """Reads one folder; goes on with what lies in another. Local, as in a notebook: nodes cannot import it."""
+
+        source: Path
+        target: Path
+        needs: Needs = field(default_factory=Needs)
+
+        @property
+        def reads(self) -> tuple[Path, ...]:
+            return (self.source,)
+
+        @property
+        def writes(self) -> tuple[Path, ...]:
+            return (self.target,)
+
+        def moved(self, to: Callable[[Path], Path]) -> Copy:
+            return replace(self, source=to(self.source), target=to(self.target))
+
+    def copy(job: Copy) -> str:
+        old = (job.target / "old").read_bytes()
+        (job.target / "old").unlink()
+        (job.target / "inner").mkdir()
+        (job.target / "inner" / "new").write_bytes(old + (job.source / "a").read_bytes())
+        return str(job.target)
+
+    monkeypatch.chdir(tmp_path)  # relative paths mean another place on a node
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a").write_bytes(b"content\0")
+    jobs = [Copy(Path("in"), Path(f"out{number}")) for number in range(3)]
+    for job in jobs:
+        job.target.mkdir()
+        (job.target / "old").write_bytes(f"{job.target}:".encode())
+    assert isinstance(jobs[0], FileJob)
+    where = runner.run(copy, jobs)
+    assert [path == str(job.target.absolute()) for path, job in zip(where, jobs, strict=True)] == [
+        is_seen
+    ] * 3
+    for job in jobs:
+        assert _files(job.target) == {Path("inner/new")}
+        assert (job.target / "inner" / "new").read_bytes() == f"{job.target}:content\0".encode()
+    assert sorted(path.name for path in tmp_path.glob(".*")) == []
+    assert not any(Path(path).exists() for path in where if not is_seen)
+
+
+def test_members_on_nodes_that_do_not_see_the_folder_are_those_of_a_local_run(
+    runner: Runner, examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = _train(examples, tmp_path / "here", Workers(0), epochs=3)
+    monkeypatch.setattr("octodon.ensemble.ray_runner._Mark.write", lambda _: None)
+    there = _train(examples, tmp_path / "there", runner, epochs=3)
+    assert _same(there, expected)
+    assert _files(tmp_path / "there") == _files(tmp_path / "here")
+    codes = examples.codes[:50]
+    execution = Execution(workers=runner)
+    assert (
+        there.predict_members(codes, execution=execution).mean == expected.predict_members(codes).mean
+    ).all()
+
+
+def test_a_node_killed_in_mid_training_costs_no_bit(
+    cluster: Any, runner: Runner, examples: Examples, tmp_path: Path
+) -> None:
+    folder, killed = tmp_path / "there", []
+    members = [folder / f"member_{index:03d}" for index in range(2)]
+
+    def kill_a_node() -> None:
+        begun = all((member / "checkpoint.safetensors").is_file() for member in members)
+        if begun and not killed:  # one member on each node
+            cluster.remove_node(cluster.worker_nodes.copy().pop(), allow_graceful=False)
+            killed.append([(member / "done.json").is_file() for member in members])
+
+    trained = _train(examples, folder, runner, epochs=150, tick=kill_a_node)
+    assert killed == [[False, False]]
+    assert _same(trained, _train(examples, tmp_path / "here", Workers(0), epochs=150))
+
+
+def test_what_cannot_work_is_one_line(
+    cli: Cli, experiment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("run", experiment, "--out", tmp_path / "run", "--quiet")
+    for given, line in (
+        (("--executor", "rya"), "error: executor: no 'rya'; did you mean 'ray'? Known: local, ray\n"),
+        (
+            ("--address", "auto"),
+            "error: address: 'auto' is that of a cluster; add --executor ray (run.executor)\n",
+        ),
+    ):
+        code, printed, err = cli(*command, *given)
+        assert (code, printed, err.endswith(line)) == (2, "", True), err
+    with (
+        pytest.raises(ConfigError, match="0 computes in this process"),
+        executing(executor="ray", processes=0),
+    ):
+        pass
+    monkeypatch.setattr("octodon.ensemble.execution.find_spec", lambda _: None)
+    code, printed, err = cli(*command, "--executor", "ray")
+    assert (code, printed) == (2, "")
+    assert (
+        err
+        == "error: executor: Ray is not installed; pip install 'octodon[cluster]', or leave --executor ray out\n"
+    )
