@@ -8,6 +8,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,9 @@ class _Ticking:
 
     def run(self, function: Any, jobs: Any, on_tick: Any = None) -> list[Any]:
         return self.runner.run(function, jobs, lambda: (on_tick(), self.tick()))
+
+    def stream(self, items: Any, function: Any) -> Any:
+        raise NotImplementedError
 
     def close(self) -> None:
         pass
@@ -205,6 +209,41 @@ def test_members_on_nodes_that_do_not_see_the_folder_are_those_of_a_local_run(
     assert (
         there.predict_members(codes, execution=execution).mean == expected.predict_members(codes).mean
     ).all()
+
+
+def test_a_stream_through_the_cluster_is_that_of_this_process(runner: Runner) -> None:
+    def numbers(last: int) -> Iterator[int]:
+        yield from range(20)
+        if last:
+            raise DataError(f"row {last}: bad")
+
+    def square(number: int) -> tuple[int, int]:
+        if number == -1:
+            raise DataError("no")
+        return number * number, os.getpid()
+
+    answers = list(runner.stream(partial(numbers, 0), square))
+    assert [answer for answer, _ in answers] == [number * number for number in range(20)]
+    assert os.getpid() not in {process for _, process in answers}
+    with pytest.raises(DataError, match=r"^row 20: bad$"):
+        list(runner.stream(partial(numbers, 20), square))
+    with pytest.raises(DataError, match=r"^no$"):
+        list(runner.stream(lambda: iter([1, -1, 2]), square))
+
+
+def test_a_sweep_side_by_side_is_that_of_one_after_the_other(
+    cli: Cli, cluster: Any, experiment: Path, tmp_path: Path
+) -> None:
+    text = experiment.read_text().replace("epochs = 2", "epochs = 1")
+    experiment.write_text(text.replace("processes = 0", ""))
+    command = ("sweep", experiment, "--fractions", "0.5,1", "--quiet", "--out")
+    code, _, err = cli(*command, tmp_path / "there", "--executor", "ray", "--address", cluster.address)
+    assert code == 0, err
+    assert "fraction_0.5: ensemble finished" in err
+    code, _, err = cli(*command, tmp_path / "here", "--set", "run.processes=0")
+    assert code == 0, err
+    for name in ("results/metrics.tsv", "fraction_0.5/student/weights.safetensors"):
+        assert (tmp_path / "there" / name).read_bytes() == (tmp_path / "here" / name).read_bytes()
 
 
 def test_a_node_killed_in_mid_training_costs_no_bit(

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from octodon.ensemble.ahead import one_ahead
 from octodon.models.model import ModelConfig
 from octodon.predict import stream
-from octodon.predict.ahead import one_ahead
 from octodon.records import Prediction
 
 LENGTH = 100

@@ -9,10 +9,12 @@ from typing import Annotated
 import typer
 
 from octodon.cli.options import (
+    Address,
     Backbone,
     Bundle,
     Device,
     DeviceOption,
+    Executor,
     Id,
     Level,
     Quiet,
@@ -65,6 +67,8 @@ def predict(
     level: Level = None,
     uncalibrated: Uncalibrated = False,
     device: DeviceOption = Device.AUTO,
+    executor: Executor = None,
+    address: Address = None,
     backbone: Backbone = None,
     quiet: Quiet = False,
 ) -> None:
@@ -72,6 +76,8 @@ def predict(
 
     A calibrated model adds T_calibrated_std, T_lower, T_upper for each target T, and a column that names the method of the
     interval, its level, and of how many replicates the measured value is the mean.
+
+    With --executor ray, chunks of the file are answered by all nodes of a cluster; the output is the same.
     """
     from rich.console import Console
     from rich.progress import Progress, TextColumn, TimeElapsedColumn
@@ -80,6 +86,7 @@ def predict(
     from octodon.calibration.answer import answer
     from octodon.cli.output import say
     from octodon.data.lengths import LengthPolicy
+    from octodon.ensemble.execution import executing
     from octodon.predict.stream import predict_file
     from octodon.records import check_level
 
@@ -93,7 +100,10 @@ def predict(
         right_flank=right_flank,
     )
     columns = (TextColumn("predicted {task.completed:,.0f} sequences"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=quiet) as progress:
+    with (
+        executing(executor=executor or "local", address=address, device=device.value) as execution,
+        Progress(*columns, console=Console(stderr=True), disable=quiet) as progress,
+    ):
         task = progress.add_task("", total=None)
         rows = predict_file(
             predictor,
@@ -102,7 +112,8 @@ def predict(
             sequence=sequence,
             id=id,
             length=policy,
-            device=device.value,
+            device=execution.device,
+            workers=execution.workers,
             finish=lambda said: answer(said, predictor.calibration, level=level, calibrated=not uncalibrated),
             on_rows=lambda done: progress.update(task, completed=done),
         )

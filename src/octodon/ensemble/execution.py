@@ -41,6 +41,12 @@ class Runner(Protocol):
         """Return ``[function(job) for job in jobs]`` in that order; ``on_tick`` is called a few times a second meanwhile."""
         ...
 
+    def stream(
+        self, items: Callable[[], Iterator[Job]], function: Callable[[Job], Result]
+    ) -> Iterator[Result]:
+        """Yield ``function(item)`` for each item, in that order, as they are made; only a few are held at a time."""
+        ...
+
     def close(self) -> None:
         """End what was started; a later ``run`` starts it anew."""
         ...

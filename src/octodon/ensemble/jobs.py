@@ -18,10 +18,13 @@ class Needs:
         Cores.
     gpus : int
         0 or 1.
+    here : bool
+        Only on the machine of the process that asks: it works with files that it does not name.
     """
 
     cpus: int = 1
     gpus: int = 0
+    here: bool = False
 
 
 @runtime_checkable

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import shutil
 import signal
 import tempfile
@@ -15,13 +16,18 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from copy import copy
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import pyarrow as pa
 import ray
+import ray.data
+from ray.data.block import BlockMetadata
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -72,6 +78,7 @@ class RayRunner:
     def __init__(self, address: str | None, processes: int | None, device: str) -> None:
         if processes == 0:
             raise ConfigError("run.processes: 0 computes in this process; leave it out with --executor ray")
+        self._is_client = bool(address) and address.startswith("ray://")
         self._is_ours = not ray.is_initialized()
         if self._is_ours:
             _connect(address, processes)
@@ -109,6 +116,46 @@ class RayRunner:
                 if on_tick is not None:
                     on_tick()
         return [batch.results[number] for number in range(len(jobs))]
+
+    def stream(
+        self, items: Callable[[], Iterator[Job]], function: Callable[[Job], Result]
+    ) -> Iterator[Result]:
+        """Yield ``function(item)`` for each item through Ray Data, in that order; items are made by a task beside this process.
+
+        What is made ahead waits in the object store, which Ray Data keeps from overflowing.
+
+        Raises
+        ------
+        RunError
+            This process is no part of the cluster, or the cluster is lost. An error of octodon is raised where its item is due.
+        """
+        if self._is_client:
+            raise RunError(
+                "cluster: Ray Data cannot read the files of a ray:// client; run this on a machine of the cluster with --address "
+                "auto (or ray job submit)"
+            )
+        held = ray.put(
+            function
+        )  # once for all actors; as an argument it would be kept by none of them after a restart
+        with _data_options():
+            made = ray.data.read_datasource(
+                _Items(items),
+                override_num_blocks=1,
+                label_selector={"ray.io/node-id": _this_node()},
+                num_cpus=0,
+            )
+            answers = made.map_batches(
+                _Answers,
+                fn_constructor_args=([held],),
+                batch_size=None,
+                batch_format="pyarrow",
+                compute=ray.data.ActorPoolStrategy(min_size=1, max_size=self.processes),
+                num_cpus=1,
+                num_gpus=1 if self.device == "cuda" else 0,
+            )
+        with _one_line():
+            for block in answers.iter_batches(batch_size=None, batch_format="pyarrow"):
+                yield from _unpacked(block)
 
 
 class _Batch:
@@ -149,9 +196,14 @@ class _Batch:
         needs = job.needs if isinstance(job, FileJob) else Needs()
         cpus = min(needs.cpus, self._most_cpus) if self._most_cpus else needs.cpus
         files = None if seen else self._send(job)
-        task = self._task.options(num_cpus=cpus, num_gpus=needs.gpus, max_retries=_MOST_REPEATS).remote(
-            self.function, job, self._mark, files, _versions()
-        )
+        options: dict[str, Any] = {
+            "num_cpus": cpus,
+            "num_gpus": needs.gpus,
+            "max_retries": _MOST_REPEATS,
+        }
+        if needs.here:
+            options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(_this_node(), soft=False)
+        task = self._task.options(**options).remote(self.function, job, self._mark, files, _versions())
         self.pending[task] = number
 
     def collect(self) -> None:
@@ -273,6 +325,74 @@ def _remove_copies(mark: _Mark) -> None:
     ray.wait(tasks, num_returns=len(tasks), timeout=10)
 
 
+class _Items(ray.data.Datasource):
+    """Items made by one task, each a row of its own block."""
+
+    def __init__(self, items: Callable[[], Iterator[Any]]) -> None:
+        super().__init__()
+        self.items = items
+
+    def estimate_inmemory_data_size(self) -> None:
+        """Return that it is not known."""
+
+    def get_read_tasks(self, *_: Any, **__: Any) -> list[Any]:
+        """Return the one task."""
+        nothing_known = BlockMetadata(num_rows=None, size_bytes=None, input_files=None, exec_stats=None)
+        return [ray.data.ReadTask(partial(_pack_each, self.items), nothing_known)]
+
+
+def _pack_each(items: Callable[[], Iterator[Any]]) -> Iterator[pa.Table]:
+    try:
+        for item in items():
+            yield _packed(item)
+    except OctodonError as error:
+        yield _packed(error)
+
+
+class _Answers:
+    """An actor that keeps the function, with the networks that it holds, from block to block."""
+
+    def __init__(self, held: Sequence[Any]) -> None:
+        self.function = ray.get(held[0])
+
+    def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
+        """Answer for the items of a block."""
+        for value in block["value"]:
+            item = pickle.loads(value.as_buffer())
+            try:
+                yield _packed(item if isinstance(item, OctodonError) else self.function(item))
+            except OctodonError as error:
+                yield _packed(error)
+
+
+def _packed(value: Any) -> pa.Table:
+    return pa.table({"value": pa.array([pickle.dumps(value, protocol=5)], pa.large_binary())})
+
+
+def _unpacked(block: pa.Table) -> Iterator[Any]:
+    for packed in block["value"]:
+        value = pickle.loads(packed.as_buffer())
+        if isinstance(value, OctodonError):
+            raise value
+        yield value
+
+
+@contextmanager
+def _data_options() -> Iterator[None]:
+    """Let the pipeline made inside keep order and each item in a block of its own, and say nothing."""
+    context = ray.data.DataContext.get_current()
+    before = copy(context)
+    before.execution_options = copy(context.execution_options)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    context.enable_progress_bars = False
+    context.execution_options.preserve_order = True
+    context.target_max_block_size = context.target_min_block_size = 1
+    try:
+        yield
+    finally:
+        ray.data.DataContext._set_current(before)
+
+
 def _files_in(paths: Sequence[Path]) -> list[Path]:
     """Return files, and those in folders, where they exist and are finished."""
     found = [inner for path in paths for inner in (sorted(path.rglob("*")) if path.is_dir() else [path])]
@@ -293,6 +413,10 @@ def _write_back(writes: Sequence[Path], files: Mapping[Path, bytes]) -> None:
 def _versions() -> str:
     """Return what must be equal for equal bits."""
     return f"octodon {octodon.__version__}, torch {version('torch')}, numpy {version('numpy')}"
+
+
+def _this_node() -> str:
+    return ray.get_runtime_context().get_node_id()
 
 
 def _resources(kind: str) -> float:

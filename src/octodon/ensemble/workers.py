@@ -17,6 +17,7 @@ import loky
 import torch
 from loky.process_executor import TerminatedWorkerError
 
+from octodon.ensemble.ahead import one_ahead
 from octodon.errors import ConfigError, RunError
 
 Job = TypeVar("Job")
@@ -94,6 +95,12 @@ class Workers:
         except BaseException:
             self.close()
             raise
+
+    def stream(
+        self, items: Callable[[], Iterator[Job]], function: Callable[[Job], Result]
+    ) -> Iterator[Result]:
+        """Yield ``function(item)`` for each item, in this process, which may use all cores; the next item is made meanwhile."""
+        return map(function, one_ahead(items()))
 
     def _start(self, n_jobs: int) -> loky.ProcessPoolExecutor:
         wanted = min(self.processes, n_jobs)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
+from octodon.ensemble.execution import executing
+from octodon.ensemble.jobs import Needs
 from octodon.errors import ConfigError
 from octodon.experiment.config import ExperimentConfig
 from octodon.experiment.run import Say, run_experiment
@@ -27,6 +31,56 @@ def parse_fractions(text: str) -> list[float]:
     return fractions
 
 
+@dataclass(frozen=True, kw_only=True)
+class SweepPoint:
+    """One fraction, as a job whose networks are jobs of their own."""
+
+    config: ExperimentConfig
+    folder: Path
+
+    @property
+    def needs(self) -> Needs:
+        """A core of this machine, where the data are."""
+        return Needs(here=True)
+
+    @property
+    def reads(self) -> tuple[Path, ...]:
+        """Nothing that would have to be brought."""
+        return ()
+
+    @property
+    def writes(self) -> tuple[Path, ...]:
+        """The run folder."""
+        return (self.folder,)
+
+    def moved(self, to: Callable[[Path], Path]) -> SweepPoint:
+        """Return the same point in another folder."""
+        return replace(self, folder=to(self.folder))
+
+
+def _run_point(point: SweepPoint) -> None:
+    run_experiment(point.config, point.folder, progress=False)
+
+
+def _run_side_by_side(points: Sequence[SweepPoint], say: Say) -> None:
+    """Run all points as tasks of a cluster, saying of each what its log says."""
+    told = [0] * len(points)
+
+    def tell() -> None:
+        for number, point in enumerate(points):
+            log = point.folder / "events.jsonl"
+            lines = log.read_text().splitlines(keepends=True) if log.is_file() else []
+            whole = [line for line in lines if line.endswith("\n")]
+            for line in whole[told[number] :]:
+                say(f"{point.folder.name}: {json.loads(line)['event']}")
+            told[number] = len(whole)
+
+    points[0].folder.parent.mkdir(parents=True, exist_ok=True)
+    settings = points[0].config.run
+    with executing(**settings.model_dump(), progress=False) as execution:
+        execution.workers.run(_run_point, points, on_tick=tell)
+
+
 def run_sweep(
     config: ExperimentConfig,
     fractions: Sequence[float],
@@ -38,14 +92,23 @@ def run_sweep(
     """Run the experiment once per fraction, each in its own folder, and return the path of the figure.
 
     Training sets are nested (the rows of 10 % are among those of 25 %); validation and test stay whole. Folders of fractions
-    that are finished are kept, so an interrupted sweep goes on.
+    that are finished are kept, so an interrupted sweep goes on. On a cluster the fractions run side by side (not through
+    ray://, where this machine is no part of it).
     """
     folder = Path(out)
+    points = [
+        SweepPoint(
+            config=config.model_copy(update={"train_fraction": fraction}),
+            folder=folder / f"fraction_{fraction:g}",
+        )
+        for fraction in fractions
+    ]
+    if config.run.executor == "ray" and not (config.run.address or "").startswith("ray://"):
+        _run_side_by_side(points, say)
     tables = []
-    for fraction in fractions:
+    for fraction, point in zip(fractions, points, strict=True):
         say(f"fraction {fraction:g} of the training rows")
-        part = config.model_copy(update={"train_fraction": fraction})
-        result = run_experiment(part, folder / f"fraction_{fraction:g}", progress=progress, say=say)
+        result = run_experiment(point.config, point.folder, progress=progress, say=say)
         tables.append(result.metrics.assign(fraction=fraction))
     metrics = pd.concat(tables, ignore_index=True)
     (folder / "results").mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,9 +17,10 @@ from pyarrow import parquet
 from octodon.atomic import atomic_file
 from octodon.data.lengths import REFUSE, LengthPolicy
 from octodon.data.stream import Chunk, stream_sequences
+from octodon.ensemble.execution import Runner
+from octodon.ensemble.workers import Workers
 from octodon.errors import ConfigError, DataError
 from octodon.metrics.evaluate import predictions_frame
-from octodon.predict.ahead import one_ahead
 from octodon.predict.predictor import Predictor
 from octodon.records import Prediction
 
@@ -40,10 +42,12 @@ def predict_file(
     device: str = "auto",
     finish: Callable[[Prediction], Prediction] = lambda prediction: prediction,
     on_rows: Callable[[int], None] | None = None,
+    workers: Runner | None = None,
 ) -> int:
     """Write one row per sequence of ``source`` to ``out``, in order, and return how many.
 
-    Rows are written as they are predicted, to a temporary file beside ``out``; at most two chunks are in memory.
+    Rows are written as they are predicted, to a temporary file beside ``out``; at most two chunks are in memory (of a cluster: two for each
+    of its workers).
 
     Parameters
     ----------
@@ -61,6 +65,8 @@ def predict_file(
         What becomes of the prediction of each chunk before it is written: another level of its interval, say.
     on_rows : callable, optional
         Called with the number of rows written so far.
+    workers : Runner, optional
+        Where chunks are predicted, each on ``device``; default: in this process.
 
     Raises
     ------
@@ -76,19 +82,28 @@ def predict_file(
         raise ConfigError(f"--out {out}: expected a name ending in .tsv, .csv or .parquet")
     if source.exists() and out.exists() and out.samefile(source):
         raise ConfigError(f"--out {out}: this is the input, which would be lost; choose another name")
+    chunks = partial(_chunks, source, sequence, id, length, predictor.model.length)
+    answer = partial(_answer, predictor, device, finish)
     rows = 0
-    with atomic_file(out) as partial, ExitStack() as opened:
+    with atomic_file(out) as unfinished, ExitStack() as opened:
         write = None
-        for ids, codes in one_ahead(_chunks(source, sequence, id, length, predictor.model.length)):
-            frame = predictions_frame(finish(predictor.predict(codes, list(ids), device=device)))
-            table = pa.Table.from_pandas(frame, preserve_index=False)
+        for table in (workers or Workers(0)).stream(chunks, answer):
             if write is None:
-                write = opened.enter_context(table_writer(partial, suffix, table.schema))
+                write = opened.enter_context(table_writer(unfinished, suffix, table.schema))
             write(table)
-            rows += len(ids)
+            rows += len(table)
             if on_rows is not None:
                 on_rows(rows)
     return rows
+
+
+def _answer(
+    predictor: Predictor, device: str, finish: Callable[[Prediction], Prediction], chunk: Chunk
+) -> pa.Table:
+    """Return the rows of a chunk."""
+    ids, codes = chunk
+    frame = predictions_frame(finish(predictor.predict(codes, list(ids), device=device)))
+    return pa.Table.from_pandas(frame, preserve_index=False)
 
 
 def _chunks(
