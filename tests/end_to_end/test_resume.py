@@ -148,6 +148,15 @@ def test_restart_names_a_new_folder_and_deletes_nothing(cli: Cli, experiment: Pa
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
 
 
+def test_a_folder_that_cannot_be_made_is_one_line(cli: Cli, experiment: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for out in (tmp_path / "file", tmp_path / "file" / "run"):
+        code, printed, err = cli("run", experiment, "--out", out, "--quiet")
+        assert (code, printed, err.count("\n")) == (2, "", 1), err
+        assert err.startswith(f"error: --out {out}: cannot make the folder: ")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 def _mount(*options: str) -> bool:
     return subprocess.run(["mount", *options], capture_output=True, check=False).returncode == 0
 

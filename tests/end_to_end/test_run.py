@@ -88,7 +88,10 @@ def test_a_finished_run_is_left_alone_and_an_interrupted_one_goes_on(
 ) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     cli("run", experiment, "--out", whole, "--quiet")
-    assert "finished already" in cli("run", experiment, "--out", whole, "--quiet")[2]
+    before = {path: path.stat().st_mtime_ns for path in whole.rglob("*") if path.name != ".lock"}
+    code, _, err = cli("run", experiment, "--out", whole, "--quiet")
+    assert (code, err) == (0, f"{whole} is finished already; nothing to do\n")
+    assert {path: path.stat().st_mtime_ns for path in whole.rglob("*") if path.name != ".lock"} == before
 
     interrupted(cli, experiment, broken, monkeypatch)
     code, _, err = cli("run", experiment, "--out", broken, "--quiet")

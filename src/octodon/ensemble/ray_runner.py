@@ -450,7 +450,7 @@ def _connect(address: str | None, processes: int | None) -> None:
         warnings.simplefilter("ignore", FutureWarning)  # tips for other versions of Ray
         try:
             ray.init(**options)
-        except (RayError, OSError, ValueError, RuntimeError) as error:
+        except Exception as error:  # noqa: BLE001  of a machine too busy to start a node Ray raises no class of its own
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             where = "none could be started here" if address is None else f"none answers at {address!r}"
             raise RunError(
