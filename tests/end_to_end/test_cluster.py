@@ -31,6 +31,9 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(600),
     pytest.mark.filterwarnings("default::ResourceWarning"),  # Ray leaves sockets to the garbage collector
+    pytest.mark.filterwarnings(
+        "ignore::DeprecationWarning:ray.data.context"
+    ),  # which copies its own old options
 ]
 
 Cli = Callable[..., tuple[int, str, str]]

@@ -16,7 +16,6 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -353,7 +352,7 @@ class _Answers:
     """An actor that keeps the function, with the networks that it holds, from block to block."""
 
     def __init__(self, held: Sequence[Any]) -> None:
-        self.function = ray.get(held[0])
+        self.function: Any = ray.get(held[0])
 
     def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
         """Answer for the items of a block."""
@@ -381,16 +380,19 @@ def _unpacked(block: pa.Table) -> Iterator[Any]:
 def _data_options() -> Iterator[None]:
     """Let the pipeline made inside keep order and each item in a block of its own, and say nothing."""
     context = ray.data.DataContext.get_current()
-    before = copy(context)
-    before.execution_options = copy(context.execution_options)
+    wanted = {"enable_progress_bars": False, "target_max_block_size": 1, "target_min_block_size": 1}
+    before = {name: getattr(context, name) for name in wanted}
+    kept_order = context.execution_options.preserve_order
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    context.enable_progress_bars = False
-    context.execution_options.preserve_order = True
-    context.target_max_block_size = context.target_min_block_size = 1
     try:
+        for name, value in wanted.items():
+            setattr(context, name, value)
+        context.execution_options.preserve_order = True
         yield
     finally:
-        ray.data.DataContext._set_current(before)
+        for name, value in before.items():
+            setattr(context, name, value)
+        context.execution_options.preserve_order = kept_order
 
 
 def _files_in(paths: Sequence[Path]) -> list[Path]:
