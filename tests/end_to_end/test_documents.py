@@ -91,6 +91,8 @@ def test_commands_parse(name: str) -> None:
 
 def check_command(words: list[str]) -> None:
     """Raise unless the command exists and takes these arguments; nothing is run."""
+    if re.match(r"\w+=\$\(", words[0]):  # VARIABLE=$(what a program says)
+        return
     while re.fullmatch(r"\w+=\S*", words[0]):  # VARIABLE=value in front
         words = words[1:]
     program, *arguments = words
@@ -126,7 +128,10 @@ OTHER_PROGRAMS = {
     "open",
     "ray",
     "sbatch",
+    "source",
     "squeue",
+    "srun",
+    "wait",
 }
 
 
