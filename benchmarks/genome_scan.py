@@ -1,7 +1,7 @@
 """The E. coli genome: training from BED and FASTA against training from the table, and a scan of all 4.64 Mb.
 
     python benchmarks/genome_scan.py --out benchmarks/results/genome_scan
-    python benchmarks/genome_scan.py --small --out /tmp/scan      # the same steps in seconds, on 100 kb
+    python benchmarks/genome_scan.py --small --out scan      # the same steps in seconds, on 100 kb
 
 Trained twice: three narrow members and their student on ecoli_tss_promoter_urtecho2020, once read from the table, once as
 intervals cut from the genome. The scan is of a DeepSTARR student of full size with untrained weights (how well it predicts

@@ -1,7 +1,7 @@
 """An ensemble, its student and their answers on one GPU: DeepSTARR size, against a loop of eager float32 networks.
 
 PYTHONPATH=src python benchmarks/gpu.py                              # on a GPU: under ten minutes
-PYTHONPATH=src python benchmarks/gpu.py --small --device cpu --out /tmp/gpu   # the same steps, tiny
+PYTHONPATH=src python benchmarks/gpu.py --small --device cpu --out gpu-small   # the same steps, tiny
 
 Every section's numbers are written as soon as they are known: a run that is cut off leaves those it has.
 """

@@ -1,7 +1,7 @@
 """Draw the pictures of docs/concepts.md from the simulator, where the true activity and the true noise are known.
 
     PYTHONPATH=src python docs/make_figures.py                 # about two minutes on two cores
-    PYTHONPATH=src python docs/make_figures.py --small --out /tmp/figures   # the same steps in seconds, to try a change
+    PYTHONPATH=src python docs/make_figures.py --small --out figures   # the same steps in seconds, to try a change
 
 The same call draws the same files. Okabe and Ito's colours, told apart in all common forms of colour blindness; every
 series also has a marker or a line of its own.
