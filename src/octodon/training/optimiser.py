@@ -18,7 +18,8 @@ from octodon.models.precision import uses_bfloat16
 from octodon.training.config import TrainingConfig
 
 MOMENTUM = 0.95
-_EPS = 1e-7
+BETAS = (0.9, 0.999)
+EPS = 1e-7
 """Of Keras, in Adam; of Muon's authors, where a gradient is divided by its norm."""
 _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """Coefficients of the quintic iteration of Jordan et al. 2024 (kellerjordan.github.io/posts/muon)."""
@@ -56,7 +57,8 @@ def adam(
     return kind(
         parameters,
         lr=config.learning_rate,
-        eps=_EPS,
+        betas=BETAS,
+        eps=EPS,
         weight_decay=config.weight_decay,
         fused=True,
         capturable=capturable,
@@ -127,7 +129,7 @@ def orthogonalised(
     Five Newton-Schulz iterations, which need products alone. A zero matrix stays zero.
     """
     a, b, c = _NEWTON_SCHULZ
-    x = matrix / matrix.norm(dim=(-2, -1), keepdim=True).clamp(min=_EPS)
+    x = matrix / matrix.norm(dim=(-2, -1), keepdim=True).clamp(min=EPS)
     is_tall = x.shape[-2] > x.shape[-1]
     x = (x.mT if is_tall else x).to(getattr(torch, matrix_type))
     for _ in range(_NEWTON_SCHULZ_STEPS):

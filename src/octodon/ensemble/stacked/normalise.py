@@ -27,14 +27,15 @@ class FoldedBatchNorm(nn.Module):
         y = x.unflatten(0, (len(weight), -1))  # (m, b, c) or (m, b, c, l)
         if self.training:
             normalised, mean, variance = _Normalise.apply(y, weight, bias, self.eps)  # type: ignore[misc]
-            self._remember(mean, variance, y.numel() // weight.numel())
+            self.remember(mean, variance, y.numel() // weight.numel())
         else:
             scale = weight * torch.rsqrt(self.running["running_var"] + self.eps)
             shift = bias - self.running["running_mean"] * scale
             normalised = torch.addcmul(_wide(shift, y), y, _wide(scale, y)).to(y.dtype)
         return normalised.flatten(0, 1)
 
-    def _remember(self, mean: Tensor, variance: Tensor, count: int) -> None:
+    def remember(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        """Let the running estimates follow the mean and population variance of ``count`` numbers a channel."""
         with torch.no_grad():
             self.running["running_mean"].lerp_(mean.to(self.bias_of_members.dtype), self.momentum)
             unbiased = variance * (count / (count - 1))  # as PyTorch: correction=1 in the running estimate

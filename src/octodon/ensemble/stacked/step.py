@@ -13,6 +13,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from octodon.ensemble.stacked.dropout import epoch_keys, step_keys
+from octodon.ensemble.stacked.kernels.blocks import has_triton
 from octodon.ensemble.stacked.precision import autocast
 from octodon.ensemble.stacked.state import StackState
 from octodon.ensemble.stacked.strategies import Strategy
@@ -22,7 +23,7 @@ from octodon.training.augment import ALTERED
 from octodon.training.batches import batch_slices, epoch_order
 from octodon.training.config import TrainingConfig
 from octodon.training.loop import LabelledCodes
-from octodon.training.optimiser import adam, muon_direction
+from octodon.training.optimiser import BETAS, EPS, adam, muon_direction
 from octodon.training.schedule import Schedule
 
 logger = logging.getLogger(__name__)
@@ -237,17 +238,41 @@ def captured(function: Callable[[], None]) -> torch.cuda.CUDAGraph:
     return graph
 
 
+@dataclass(frozen=True, eq=False)
+class _AdamOfRows:
+    """Adam in one kernel: PyTorch's takes one a member, each of which keeps a tenth of a large GPU busy."""
+
+    state: StackState
+    config: TrainingConfig
+    rate: Tensor
+
+    def step(self) -> None:
+        """Make one step of every member."""
+        from octodon.ensemble.stacked.kernels.adam import move_rows  # an optional package
+
+        state = self.state
+        state.steps.add_(1)
+        moments = (state.exp_avg, state.exp_avg_sq)
+        settings = (*BETAS, EPS, self.config.weight_decay)
+        move_rows(state.flat, state.gradients, moments, state.steps, self.rate, settings)
+
+
 def _n_present(label: Tensor) -> Tensor:
     """Return rows x targets with a label, (m, b, t) -> (m,), at least one; of replicates (m, b, t, r) one is enough."""
     present = torch.isfinite(label)
     return (present.any(3) if present.dim() == 4 else present).flatten(1).sum(1).clamp(min=1)
 
 
-def _optimiser(state: StackState, config: TrainingConfig, rate: Tensor) -> torch.optim.Optimizer:
-    """Return Adam with one group a member, whose moments, count of steps and learning rate are rows of the stack.
+def _optimiser(
+    state: StackState, config: TrainingConfig, rate: Tensor
+) -> torch.optim.Optimizer | _AdamOfRows:
+    """Return Adam, whose moments, counts of steps and learning rates are rows of the stack.
 
-    The same fused kernel as for a network alone, so that the same gradients give the same bits.
+    With one group a member and the same fused kernel as for a network alone, so that the same gradients give the same bits; on
+    a GPU with Triton one kernel for all members.
     """
+    if state.flat.is_cuda and has_triton():
+        return _AdamOfRows(state, config, rate)
     groups = []
     for member in range(len(state)):
         row = state.flat[member].detach().requires_grad_()

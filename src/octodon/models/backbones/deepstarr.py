@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -55,7 +54,5 @@ class DeepSTARR(nn.Module):
         first, *others = zip(self.convs, self.norms, strict=True)
         x = first_block(x, *first)  # type: ignore[arg-type]  # a ModuleList forgets what it holds
         for conv, norm in others:
-            # The published order is ReLU, then pooling. ReLU never decreases, so the two commute exactly, and it has half
-            # the numbers to read: a training step in 127 ms instead of 159 when only the first layer is reordered.
-            x = torch.relu(layers.max_pool(norm(conv(x)), 2))
+            x = layers.pooled_block(x, conv, norm)
         return self.dense(layers.flatten_by_position(x))

@@ -1,0 +1,61 @@
+"""Batched matrix products, and kernels of our own for what lies between them."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from octodon.ensemble.stacked.kernels import blocks
+from octodon.ensemble.stacked.normalise import FoldedBatchNorm
+from octodon.ensemble.stacked.strategies import strategies
+from octodon.ensemble.stacked.strategies._folded import Folded
+from octodon.ensemble.stacked.strategies.matmul import ProductConvolution
+from octodon.models import layers
+
+
+class BlockedConvolution(ProductConvolution):
+    """Knows the blocks of which it may be part, and computes each as one step where that applies."""
+
+    def first_block(self, x: Float[Tensor, "n c l"], norm: nn.Module) -> Float[Tensor, "n o k"]:
+        """Return relu(max_pool(norm(conv(x)), 2)) of sequences; see ``octodon.models.first_block``."""
+        if not (self._keeps_length and isinstance(norm, FoldedBatchNorm)):
+            return layers.plain_block(x, self, norm)
+        folded = x.unflatten(0, (len(self.weight_of_members), -1))
+        products = _products(x)
+        with torch.autocast(x.device.type, enabled=False):  # it would round the statistics, too
+            pooled = blocks.first_block(folded, self._block, norm, products)
+        return pooled.flatten(0, 1).transpose(1, 2)
+
+    def pooled_block(self, x: Float[Tensor, "n c l"], norm: nn.Module) -> Float[Tensor, "n o k"]:
+        """Return relu(max_pool(norm(conv(x)), 2)) of features; see ``octodon.models.layers.pooled_block``."""
+        if not (self._keeps_length and isinstance(norm, FoldedBatchNorm)):
+            return layers.plain_block(x, self, norm)
+        products = _products(x)
+        with torch.autocast(x.device.type, enabled=False):
+            position_major = x.to(products).transpose(1, 2).contiguous()
+            folded = position_major.unflatten(0, (len(self.weight_of_members), -1))
+            pooled = blocks.pooled_block(folded, self._block, norm)
+        return pooled.flatten(0, 1).transpose(1, 2)
+
+    @property
+    def _keeps_length(self) -> bool:
+        return self.dilation == 1 and sum(self.padding) == self.weight_of_members.shape[3] - 1
+
+    @property
+    def _block(self) -> blocks.BlockConvolution:
+        return blocks.BlockConvolution(
+            weight=self.weight_of_members, bias=self.bias_of_members, left=self.padding[0]
+        )
+
+
+def _products(x: Tensor) -> torch.dtype:
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+
+
+@strategies.register("fused")
+class Fused(Folded):
+    """Shifts, sums, BatchNorm, pooling and activation pass over memory about once a direction; the first layer keeps nothing."""
+
+    convolution = BlockedConvolution
