@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from octodon.ensemble.stacked.kernels import torch_passes
+from octodon.ensemble.stacked import dropout
+from octodon.models.kernels import torch_passes
 
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # read when Triton is imported
@@ -20,7 +21,7 @@ M, B, L, C, K = 2, 3, 13, 5, 3
 @pytest.fixture
 def kernels() -> ModuleType:
     """Return the Triton passes, on a GPU compiled and elsewhere interpreted."""
-    return importlib.import_module("octodon.ensemble.stacked.kernels.triton_passes")
+    return importlib.import_module("octodon.models.kernels.triton_passes")
 
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -62,6 +63,16 @@ def test_the_other_blocks(kernels: ModuleType, length: int, size: int, left: int
     _same(ours, torch_passes.shifted_gradients(gradient, y, folded, sums, (size, left)))
 
 
+@pytest.mark.parametrize("batch", [5, 150])
+def test_rows_without_positions(kernels: ModuleType, batch: int) -> None:
+    x, scale, shift = _draw(M, batch, 40), _draw(M, 40, seed=1), _draw(M, 40, seed=2)
+    y, moments = kernels.normalised_rows(x, scale, shift, 1e-3)
+    _same((y, moments), torch_passes.normalised_rows(x, scale, shift, 1e-3))
+    gradient = _draw(M, batch, 40, seed=3)
+    ours = kernels.normalised_rows_gradients(gradient, x, scale, moments, 1e-3)
+    _same(ours, torch_passes.normalised_rows_gradients(gradient, x, scale, moments, 1e-3))
+
+
 def test_many_rows_are_added_up_by_several_programs(
     kernels: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,9 +91,23 @@ def test_of_two_equal_positions_the_first_gets_the_gradient(kernels: ModuleType)
     assert parts[0, 0, :, 0, 0].tolist() == [1, 0, 1, 0]
 
 
+@pytest.mark.parametrize("probability", [0.0, 0.4])
+def test_dropout_drops_what_the_plain_one_drops(probability: float) -> None:
+    kernel = importlib.import_module("octodon.models.kernels.hashed_dropout")
+    keys = dropout.epoch_keys([3, 4], [0, 1], torch.device(DEVICE))
+    places = dropout._hash_places(torch.Size([7, 300]), 2, torch.device(DEVICE))
+    x = _draw(M, 7, 300)
+    keep = dropout._keep(places, keys, probability)
+    expected = x * keep / (1 - probability)
+    how = (dropout._threshold(probability), 1 / (1 - probability))
+    wide = torch.zeros(M, 64, dtype=torch.int32, device=DEVICE)  # as in a stack: keys lie apart
+    wide[:, :2] = keys
+    _same(kernel.dropped(x.flatten(1), places.flatten(), wide[:, :2], how).view_as(x), expected)
+
+
 @pytest.mark.parametrize("decay", [0.0, 0.1])
 def test_adam_is_that_of_pytorch(decay: float) -> None:
-    adam = importlib.import_module("octodon.ensemble.stacked.kernels.adam")
+    adam = importlib.import_module("octodon.models.kernels.adam")
     weights, rates = _draw(M, 1500), torch.tensor([1e-2, 3e-3], device=DEVICE)
     mine, theirs = weights.clone(), [row.clone().requires_grad_() for row in weights]
     means, squares = torch.zeros_like(mine), torch.zeros_like(mine)

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from octodon.models import layers
+from octodon.models.kernels import evaluated
 
 _ROWS = 1024
 """Rows at once: 1024 x 512 float32 are 2 MB, so what the convolution writes is still in cache for the steps after it."""
@@ -40,6 +41,8 @@ def first_block(x: Float[Tensor, "n c l"], conv: nn.Module, norm: nn.Module) -> 
     own = getattr(conv, "first_block", None)
     if own is not None:  # of a stack of networks
         return own(x, norm)
+    if evaluated.applies(x, conv, norm) and x.shape[1] <= _MAX_CHANNELS:
+        return evaluated.first_block(x, conv, norm)
     if not (isinstance(conv, layers.Conv1d) and isinstance(norm, layers.BatchNorm1d)):
         return layers.plain_block(x, conv, norm)
     products = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, fx, nn
 
 from octodon.errors import ConfigError
+from octodon.models.kernels import evaluated
 
 fx.wrap("max_pool")  # one step, not three, where the steps of a network are followed
 
@@ -66,7 +67,11 @@ def plain_block(x: Float[Tensor, "n c l"], conv: nn.Module, norm: nn.Module) -> 
 def pooled_block(x: Float[Tensor, "n c l"], conv: nn.Module, norm: nn.Module) -> Float[Tensor, "n o k"]:
     """Return relu(max_pool(norm(conv(x)), 2)); a convolution that knows a faster way is asked (``ensemble.stacked``)."""
     own = getattr(conv, "pooled_block", None)
-    return plain_block(x, conv, norm) if own is None else own(x, norm)
+    if own is not None:
+        return own(x, norm)
+    if evaluated.applies(x, conv, norm):
+        return evaluated.pooled_block(x, conv, norm)
+    return plain_block(x, conv, norm)
 
 
 def initialise_like_keras(module: nn.Module) -> None:

@@ -132,7 +132,9 @@ def orthogonalised(
     x = matrix / matrix.norm(dim=(-2, -1), keepdim=True).clamp(min=EPS)
     is_tall = x.shape[-2] > x.shape[-1]
     x = (x.mT if is_tall else x).to(getattr(torch, matrix_type))
+    # One kernel for a product and what is added to it: on a GPU small matrices cost as much as their kernels are many.
+    add_product = torch.baddbmm if x.dim() == 3 else torch.addmm
     for _ in range(_NEWTON_SCHULZ_STEPS):
         gram = x @ x.mT
-        x = a * x + (b * gram + c * (gram @ gram)) @ x
+        x = add_product(x, add_product(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x.mT if is_tall else x

@@ -8,11 +8,13 @@ captured and compiled steps.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Int32
 from torch import Tensor, nn
 
+from octodon.models.kernels.blocks import has_triton
 from octodon.seeds import derive_seed
 
 _GOLDEN = -1640531527  # 2^32 / golden ratio, as signed
@@ -43,6 +45,8 @@ class StreamDropout(nn.Module):
         stacked = self.keys.unflatten(0, (-1,)) if self.keys.dim() == 2 else None
         y = x if stacked is None else x.unflatten(0, (len(stacked), -1))
         shape = y.shape if stacked is None else y.shape[1:]
+        if x.is_cuda and has_triton() and not torch.compiler.is_compiling():
+            return _InOnePass.apply(x, self._place(shape, call, x.device), self.keys, self.probability)  # type: ignore[no-any-return]
         keep = _keep(self._place(shape, call, x.device), self.keys, self.probability)
         y = y * (keep.to(x.dtype) * (1 / (1 - self.probability)))
         return y if stacked is None else y.flatten(0, 1)
@@ -55,6 +59,29 @@ class StreamDropout(nn.Module):
         if key not in self._places:
             self._places[key] = _hash_places(shape, call, device)
         return self._places[key]
+
+
+class _InOnePass(torch.autograd.Function):
+    """The same in one kernel; the gradient is dropped by the same mask, computed again."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, places: Tensor, keys: Tensor, probability: float) -> Tensor:
+        # A captured step writes its next keys into the same memory: no version to check.
+        ctx.places, ctx.keys, ctx.probability = places, keys, probability
+        return _dropped(x, places, keys, probability)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+        return _dropped(grad_outputs[0], ctx.places, ctx.keys, ctx.probability), None, None, None
+
+
+def _dropped(x: Tensor, places: Tensor, keys: Tensor, probability: float) -> Tensor:
+    from octodon.models.kernels.hashed_dropout import dropped  # an optional package
+
+    keys = keys.reshape(-1, 2) if keys.dim() == 1 else keys
+    flat = x.contiguous().view(len(keys), -1)
+    return dropped(flat, places.flatten(), keys, (_threshold(probability), 1 / (1 - probability))).view_as(x)
 
 
 def epoch_keys(seeds: Sequence[int], epochs: Sequence[int], device: torch.device) -> Int32[Tensor, "m 2"]:
@@ -82,7 +109,11 @@ def _keep(places: Tensor, keys: Tensor, probability: float) -> Tensor:
         first, second = (half.reshape(-1, *[1] * places.dim()) for half in (first, second))
     x = (places ^ first) * _FIRST
     x = (_fold(x, 15) + second) * _SECOND
-    return _fold(x, 16) * _FIRST >= round(probability * 2**32) - 2**31
+    return _fold(x, 16) * _FIRST >= _threshold(probability)
+
+
+def _threshold(probability: float) -> int:
+    return round(probability * 2**32) - 2**31
 
 
 def _mix(x: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from octodon.models.kernels.blocks import has_triton, passes_on
+
 
 class FoldedBatchNorm(nn.Module):
     """BatchNorm of (m * b, c, ...) with statistics, weights and running estimates (m, c) of each member's own."""
@@ -53,6 +55,13 @@ class _Normalise(torch.autograd.Function):
     def forward(
         ctx: Any, x: Float[Tensor, "m b c *l"], weight: Tensor, bias: Tensor, eps: float
     ) -> tuple[Tensor, Tensor, Tensor]:
+        if x.dim() == 3 and x.is_cuda and has_triton():
+            y, moments = passes_on(x.device).normalised_rows(x.contiguous(), weight, bias, eps)
+            ctx.save_for_backward(x, weight, moments)
+            ctx.eps = eps
+            mean, variance = moments.unbind()
+            ctx.mark_non_differentiable(mean, variance)
+            return y, mean, variance
         mean, variance = _moments(x)
         inverse = torch.rsqrt(variance + eps)
         scale = weight * inverse
@@ -65,6 +74,11 @@ class _Normalise(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # type: ignore[override]
         gradient = grad_outputs[0]
+        if len(ctx.saved_tensors) == 3:
+            x, weight, moments = ctx.saved_tensors
+            passes, gradient = passes_on(x.device), gradient.contiguous()
+            by_x, sums = passes.normalised_rows_gradients(gradient, x.contiguous(), weight, moments, ctx.eps)
+            return by_x, sums[1], sums[0], None
         x, weight, mean, inverse = ctx.saved_tensors
         axes, count = _axes(x), x.numel() // weight.numel()
         by_bias = gradient.sum(axes, dtype=weight.dtype)

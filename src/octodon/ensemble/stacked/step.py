@@ -13,10 +13,10 @@ from numpy import ndarray
 from torch import Tensor
 
 from octodon.ensemble.stacked.dropout import epoch_keys, step_keys
-from octodon.ensemble.stacked.kernels.blocks import has_triton
 from octodon.ensemble.stacked.precision import autocast
 from octodon.ensemble.stacked.state import StackState
 from octodon.ensemble.stacked.strategies import Strategy
+from octodon.models.kernels.blocks import has_triton
 from octodon.seeds import derive_seed
 from octodon.seq.onehot import one_hot
 from octodon.training.augment import ALTERED
@@ -248,7 +248,7 @@ class _AdamOfRows:
 
     def step(self) -> None:
         """Make one step of every member."""
-        from octodon.ensemble.stacked.kernels.adam import move_rows  # an optional package
+        from octodon.models.kernels.adam import move_rows  # an optional package
 
         state = self.state
         state.steps.add_(1)

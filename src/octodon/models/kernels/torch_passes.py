@@ -93,6 +93,33 @@ def shifted_gradients(
     return torch.stack([padded[:, :, start : start + length] for start in starts], 3)
 
 
+def normalised_rows(
+    x: Float[Tensor, "m b c"], scale: Float[Tensor, "m c"], shift: Float[Tensor, "m c"], eps: float
+) -> tuple[Float[Tensor, "m b c"], Float[Tensor, "2 m c"]]:
+    """Return x of every member and channel with the mean and variance of its rows taken away, scaled, shifted; and those two."""
+    wide = _wide(x)
+    variance, mean = torch.var_mean(wide, 1, correction=0)
+    slope = scale * torch.rsqrt(variance + eps)
+    y = (wide - mean[:, None]) * slope[:, None] + shift[:, None]
+    return y.to(x.dtype), torch.stack([mean, variance])
+
+
+def normalised_rows_gradients(
+    gradient: Float[Tensor, "m b c"],
+    x: Float[Tensor, "m b c"],
+    scale: Float[Tensor, "m c"],
+    moments: Float[Tensor, "2 m c"],
+    eps: float,
+) -> tuple[Float[Tensor, "m b c"], Float[Tensor, "2 m c"]]:
+    """Return the gradients of ``normalised_rows`` by x, and by shift and scale in one tensor."""
+    mean, inverse = moments[0], torch.rsqrt(moments[1] + eps)
+    standard = (_wide(x) - mean[:, None]) * inverse[:, None]
+    wide = _wide(gradient)
+    sums = torch.stack([wide.sum(1), (wide * standard).sum(1)])
+    by_x = wide - sums[0, :, None] / x.shape[1] - standard * sums[1, :, None] / x.shape[1]
+    return (by_x * (scale * inverse)[:, None]).to(x.dtype), sums
+
+
 def _both(windows: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     first, second = (_wide(windows) @ _wide(weight)).chunk(2, 2)
     return first, second

@@ -12,11 +12,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from octodon.ensemble.stacked.kernels import torch_passes
-from octodon.ensemble.stacked.normalise import FoldedBatchNorm
+from octodon.models.kernels import torch_passes
 
 _NARROWEST_WINDOW = 16
 """Columns that the matrix units of a GPU multiply at least."""
+_ALIGNED = 8
+"""Channels are made a multiple of it: 16 bytes of bfloat16, which a GPU reads at once."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,6 +29,27 @@ class BlockConvolution:
     left: int
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BlockNorm:
+    """Weights and running estimates (m, o) of BatchNorm; in training the statistics are those of the batch."""
+
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+    eps: float
+    training: bool
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Statistics:
+    """Mean and population variance (m, o) of ``count`` outputs of a convolution, its bias included."""
+
+    mean: Tensor
+    variance: Tensor
+    count: int
+
+
 def has_triton() -> bool:
     """Return whether Triton is installed, as it is with PyTorch for GPUs."""
     return find_spec("triton") is not None
@@ -36,61 +58,55 @@ def has_triton() -> bool:
 def passes_on(device: torch.device) -> ModuleType:
     """Return the passes for a device: Triton's on a GPU where it is installed, else PyTorch's."""
     if device.type == "cuda" and has_triton():
-        from octodon.ensemble.stacked.kernels import triton_passes  # an optional package
+        from octodon.models.kernels import triton_passes  # an optional package
 
         return triton_passes
     return torch_passes
 
 
 def first_block(
-    x: Float[Tensor, "m b c l"], conv: BlockConvolution, norm: FoldedBatchNorm, products: torch.dtype
-) -> Float[Tensor, "m b h o"]:
+    x: Float[Tensor, "m b c l"], conv: BlockConvolution, norm: BlockNorm, products: torch.dtype
+) -> tuple[Float[Tensor, "m b h p"], Statistics]:
     """Return relu(max_pool(norm(conv(x)), 2)) of sequences, whose gradient nobody asks for; products are of the type given.
 
     As ``octodon.models.first_block``: mean and variance of a convolution's output follow from those of its windows, so
     BatchNorm is known before the convolution. Here nothing of its size is kept either: the backward pass multiplies again.
+    The result is position-major; channels of zeros follow up to a multiple of 8, as matrix units read them.
     """
     passes = passes_on(x.device)
     windows, last = _windows(x, conv, products)
-    fixed = _fixed(conv, norm)
     result, mean, variance = _FirstBlock.apply(  # type: ignore[misc]
-        (windows, last, x.shape), conv.weight, conv.bias, norm.weight_of_members, norm.bias_of_members,
-        (norm.eps, fixed, passes),
+        (windows, last, x.shape), conv.weight, conv.bias, norm.weight, norm.bias, (norm.eps, _fixed(conv, norm), passes),
     )  # fmt: skip
-    _remember(norm, conv, mean, variance, x.shape[1] * x.shape[3])
-    return result.unflatten(1, (x.shape[1], -1))
+    return result.unflatten(1, (x.shape[1], -1)), _statistics(conv, mean, variance, x.shape[1] * x.shape[3])
 
 
 def pooled_block(
-    x: Float[Tensor, "m b l c"], conv: BlockConvolution, norm: FoldedBatchNorm
-) -> Float[Tensor, "m b h o"]:
-    """Return relu(max_pool(norm(conv(x)), 2)) of features, position-major.
+    x: Float[Tensor, "m b l c"], conv: BlockConvolution, norm: BlockNorm
+) -> tuple[Float[Tensor, "m b h p"], Statistics]:
+    """Return relu(max_pool(norm(conv(x)), 2)) of features, position-major; both may have channels of zeros at the end.
 
     One product gives what every position contributes through each tap; these are shifted and added up, normalised, pooled and
     rectified in two passes, and in two more backward. The gradient of the convolution's bias, which BatchNorm cancels, is 0.
     """
-    passes = passes_on(x.device)
-    fixed = _fixed(conv, norm)
     result, mean, variance = _PooledBlock.apply(  # type: ignore[misc]
-        x, conv.weight, conv.bias, norm.weight_of_members, norm.bias_of_members, (norm.eps, conv.left, fixed, passes)
+        x, conv.weight, conv.bias, norm.weight, norm.bias,
+        (norm.eps, conv.left, _fixed(conv, norm), passes_on(x.device)),
     )  # fmt: skip
-    _remember(norm, conv, mean, variance, x.shape[1] * x.shape[2])
-    return result
+    return result, _statistics(conv, mean, variance, x.shape[1] * x.shape[2])
 
 
-def _fixed(conv: BlockConvolution, norm: FoldedBatchNorm) -> tuple[Tensor, Tensor] | None:
+def _fixed(conv: BlockConvolution, norm: BlockNorm) -> tuple[Tensor, Tensor] | None:
     """Return mean (without the convolution's bias) and variance where they are not those of the batch."""
     if norm.training:
         return None
-    mean = norm.running["running_mean"]
-    return (mean if conv.bias is None else mean - conv.bias), norm.running["running_var"]
+    mean = norm.running_mean if conv.bias is None else norm.running_mean - conv.bias
+    return mean, norm.running_var
 
 
-def _remember(
-    norm: FoldedBatchNorm, conv: BlockConvolution, mean: Tensor, variance: Tensor, count: int
-) -> None:
-    if norm.training:
-        norm.remember(mean if conv.bias is None else mean + conv.bias.detach(), variance, count)
+def _statistics(conv: BlockConvolution, mean: Tensor, variance: Tensor, count: int) -> Statistics:
+    whole = mean if conv.bias is None else mean + conv.bias.detach()
+    return Statistics(mean=whole, variance=variance, count=count)
 
 
 def _windows(
@@ -132,8 +148,10 @@ class _FirstBlock(torch.autograd.Function):
             centre = by_covariance = None
         inverse = torch.rsqrt(variance + eps)
         slope = scale * inverse
-        pair = _at_both(wide * slope[..., None], channels, windows.shape[2]).to(windows.dtype)
-        offset = shift - slope * mean
+        more = -weight.shape[1] % _ALIGNED
+        folded = F.pad(wide * slope[..., None], (0, 0, 0, more))
+        pair = _at_both(folded, channels, windows.shape[2]).to(windows.dtype)
+        offset = F.pad(shift - slope * mean, (0, more))
         result = passes.pooled_product(windows, pair, offset)
         ctx.save_for_backward(windows, pair, offset, wide, scale, slope, inverse, mean, centre, by_covariance)
         ctx.passes, ctx.shape, ctx.has_bias = passes, weight.shape, bias is not None
@@ -144,11 +162,13 @@ class _FirstBlock(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
         windows, pair, offset, wide, scale, slope, inverse, mean, centre, by_covariance = ctx.saved_tensors
-        by_pair, by_shift = ctx.passes.pooled_product_gradients(windows, pair, offset, grad_outputs[0])
+        gradient = grad_outputs[0].contiguous()
+        by_pair, by_shift = ctx.passes.pooled_product_gradients(windows, pair, offset, gradient)
         _, outputs, channels, size = ctx.shape
         width = wide.shape[2]
-        by_folded = by_pair[:, :width, :outputs] + by_pair[:, channels : channels + width, outputs:]
-        by_folded = by_folded.mT  # (m, o, w), by wide * slope
+        by_first, by_second = by_pair.unflatten(2, (2, -1))[..., :outputs].unbind(2)
+        by_folded = by_first[:, :width] + by_second[:, channels : channels + width]
+        by_folded, by_shift = by_folded.mT, by_shift[:, :outputs]  # (m, o, w), by wide * slope
         by_slope = (by_folded * wide).sum(2) - by_shift * mean
         by_wide = slope[..., None] * (by_folded - by_shift[..., None] * centre[:, None])
         by_variance = -0.5 * inverse**3 * by_slope * scale
@@ -189,28 +209,30 @@ class _PooledBlock(torch.autograd.Function):
     def forward(
         ctx: Any,
         x: Float[Tensor, "m b l c"],
-        weight: Float[Tensor, "m o c k"],
+        weight: Float[Tensor, "m o i k"],
         bias: Float[Tensor, "m o"] | None,
         scale: Float[Tensor, "m o"],
         shift: Float[Tensor, "m o"],
         how: Any,
     ) -> tuple[Tensor, Tensor, Tensor]:
         eps, left, fixed, passes = how
-        members, outputs, inputs, size = weight.shape
-        kernel = weight.permute(0, 2, 3, 1).reshape(members, inputs, size * outputs).to(x.dtype)
-        parts = torch.bmm(x.flatten(1, 2), kernel).view(*x.shape[:3], size, outputs)
+        _, outputs, inputs, size = weight.shape
+        more = -outputs % _ALIGNED
+        kernel = F.pad(weight.permute(0, 2, 3, 1), (0, more, 0, 0, 0, x.shape[3] - inputs)).to(x.dtype)
+        kernel = kernel.flatten(2)  # (m, c, k * p)
+        parts = torch.bmm(x.flatten(1, 2), kernel).view(*x.shape[:3], size, outputs + more)
         y, sums = passes.shifted_sum(parts, left)
         if fixed is None:
-            mean, square = (sums / (x.shape[1] * x.shape[2])).unbind(1)
+            mean, square = (sums[..., :outputs] / (x.shape[1] * x.shape[2])).unbind(1)
             variance = (square - mean.square()).clamp(min=0)
         else:
             mean, variance = fixed
         inverse = torch.rsqrt(variance + eps)
         slope = scale * inverse
-        folded = torch.stack([slope, shift - mean * slope, mean, inverse])
+        folded = F.pad(torch.stack([slope, shift - mean * slope, mean, inverse]), (0, more))
         result = passes.normalised_pool(y, folded[0], folded[1])
         ctx.save_for_backward(x, kernel, y, folded)
-        ctx.passes, ctx.taps, ctx.has_bias = passes, (size, left), bias is not None
+        ctx.passes, ctx.taps, ctx.shape, ctx.has_bias = passes, (size, left), weight.shape, bias is not None
         ctx.mark_non_differentiable(mean, variance)
         return result, mean, variance
 
@@ -223,7 +245,9 @@ class _PooledBlock(torch.autograd.Function):
         sums = passes.normalised_pool_sums(gradient, y, folded)
         parts = passes.shifted_gradients(gradient, y, folded, sums, taps).flatten(3).flatten(1, 2)
         by_x = torch.bmm(parts, kernel.mT).view_as(x)
-        by_kernel = torch.bmm(x.flatten(1, 2).mT, parts).to(folded.dtype)
-        by_weight = by_kernel.unflatten(2, (taps[0], -1)).permute(0, 3, 1, 2)
-        by_bias = torch.zeros_like(sums[:, 0]) if ctx.has_bias else None
-        return by_x, by_weight, by_bias, sums[:, 1], sums[:, 0], None
+        _, outputs, inputs, size = ctx.shape
+        by_kernel = torch.bmm(x.flatten(1, 2).mT, parts).unflatten(2, (size, -1))
+        by_weight = by_kernel[:, :inputs, :, :outputs].permute(0, 3, 1, 2).to(folded.dtype)
+        by_shift, by_scale = sums[..., :outputs].unbind(1)
+        by_bias = torch.zeros_like(by_shift) if ctx.has_bias else None
+        return by_x, by_weight, by_bias, by_scale, by_shift, None
