@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, Int
 from numpy import ndarray
+from scipy.stats import rankdata
 
 from octodon.metrics.pearson import correlation
 
@@ -56,6 +57,25 @@ def pearson_difference(
     return _difference(value, drawn, len(y))
 
 
+def spearman_difference(
+    a: Float[ndarray, " n"],
+    b: Float[ndarray, " n"],
+    truth: Float[ndarray, " n"],
+    *,
+    seed: int = 0,
+    draws: int = DRAWS,
+) -> Difference:
+    """Return rho(a, truth) - rho(b, truth) over the rows that have a truth, paired; every draw is ranked anew."""
+    a, b, y = _rows_with_truth(a, b, truth)
+    ranked = [rankdata(values) for values in (a, b, y)] if len(y) else []
+    value = correlation(ranked[0], ranked[2]) - correlation(ranked[1], ranked[2]) if ranked else float("nan")
+    if len(y) < 3 or not np.isfinite(value):
+        return Difference(value=float("nan"), low=float("nan"), high=float("nan"), n=len(y))
+    places = [np.unique(values, return_inverse=True)[1] for values in (a, b, y)]
+    drawn = np.array([_rho_difference(places, counts) for counts in _draws(len(y), draws, seed)])
+    return _difference(value, drawn, len(y))
+
+
 def squared_error_difference(
     a: Float[ndarray, " n"],
     b: Float[ndarray, " n"],
@@ -66,11 +86,33 @@ def squared_error_difference(
 ) -> Difference:
     """Return the mean squared error of a minus that of b, paired, over the rows that have a truth."""
     a, b, y = _rows_with_truth(a, b, truth)
-    if not len(y):
+    return mean_difference(np.square(a - y), np.square(b - y), seed=seed, draws=draws)
+
+
+def mean_difference(
+    a: Float[ndarray, " n"], b: Float[ndarray, " n"], *, seed: int = 0, draws: int = DRAWS
+) -> Difference:
+    """Return the mean of a minus that of b, paired; a and b are scores row by row, such as "inside the interval" (0 or 1)."""
+    if not len(a):
         return Difference(value=float("nan"), low=float("nan"), high=float("nan"), n=0)
-    worse = np.square(a - y) - np.square(b - y)
-    drawn = np.array([worse @ counts for counts in _draws(len(y), draws, seed)]) / len(y)
-    return _difference(float(worse.mean()), drawn, len(y))
+    apart = a - b
+    drawn = np.array([apart @ counts for counts in _draws(len(apart), draws, seed)]) / len(apart)
+    return _difference(float(apart.mean()), drawn, len(apart))
+
+
+def _rho_difference(places: list[Int[ndarray, " n"]], counts: Int[ndarray, " n"]) -> float:
+    """Return rho(a) - rho(b) of a draw that holds row i ``counts[i]`` times; equal values share their mean rank."""
+    ranks = []
+    for place in places:
+        drawn = np.bincount(place, weights=counts)
+        middle = np.cumsum(drawn) - (drawn - 1) / 2  # of the ranks from 1 to n that equal values take
+        ranks.append(middle[place] - (len(counts) + 1) / 2)
+    a, b, y = ranks
+    aa, bb, yy, ay, by = (float((u * v) @ counts) for u, v in ((a, a), (b, b), (y, y), (a, y), (b, y)))
+    with np.errstate(invalid="ignore", divide="ignore"):  # a draw of one value only has no correlation
+        return (
+            float((ay / np.sqrt(aa) - by / np.sqrt(bb)) / np.sqrt(yy)) if aa and bb and yy else float("nan")
+        )
 
 
 def _rows_with_truth(*values: Float[ndarray, " n"]) -> list[Float64[ndarray, " k"]]:
