@@ -16,6 +16,7 @@ import pytest
 from finished_run import TARGETS, write_run
 
 from octodon.errors import DataError, RunError
+from octodon.report.inline import draw
 from octodon.report.page import verdict_of, write_report
 from octodon.report.verdict import Status
 
@@ -134,6 +135,12 @@ def test_the_data_behind_a_figure_are_those_of_the_run(finished, text):
     beside = pd.read_parquet(finished / "results" / "predictions_test.parquet")
     for target in TARGETS:
         np.testing.assert_allclose(inside[f"{target}_mean"], beside[f"{target}_mean"], rtol=1e-5)
+
+
+def test_numbers_that_are_read_keep_their_decimals():
+    drawn = draw("one", "a panel", lambda axes: axes.set_xticks([0.005, 0.015], ["0.005", "0.015"]))
+    assert re.findall(r">(0\.0\d+)<", drawn) == ["0.005", "0.015"]
+    assert not re.findall(r"<[^>]*\d\.\d{3}[^>]*>", drawn)
 
 
 def test_colours_follow_the_scheme(text):

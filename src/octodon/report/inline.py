@@ -27,6 +27,7 @@ _VARIABLES = {
 }
 _VARIABLE_OF = {colour.lower(): name for colour, name in _VARIABLES.items()}
 _HEX = re.compile(r"#[0-9a-fA-F]{6}\b")
+_TAG = re.compile(r"<[^>]*>")
 _LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
 _PX_PER_PT = 4 / 3
 _DPI = 150
@@ -80,7 +81,7 @@ def inline_svg(svg: str, name: str, says: str) -> Markup:
     rest = re.sub(r'(?:xlink:)?href="#([^"]+)"', rf'href="#{name}-\1"', rest)
     rest = rest.replace("xlink:href=", "href=").replace("'DejaVu Sans'", "var(--sans)")
     rest = _HEX.sub(_variable, rest)
-    rest = _LONG_NUMBER.sub(lambda found: f"{float(found[0]):.2f}", rest)
+    rest = _TAG.sub(_shorter, rest)
     rest = re.sub(r"\n\s*", "\n", rest)
     label = escape(says)
     return Markup(
@@ -92,3 +93,8 @@ def inline_svg(svg: str, name: str, says: str) -> Markup:
 def _variable(found: re.Match[str]) -> str:
     name = _VARIABLE_OF.get(found[0].lower())
     return found[0] if name is None else f"var(--{name})"
+
+
+def _shorter(tag: re.Match[str]) -> str:
+    """Return a tag whose coordinates have two decimals; numbers between tags are text that is read, and stay."""
+    return _LONG_NUMBER.sub(lambda found: f"{float(found[0]):.2f}", tag[0])
