@@ -19,7 +19,7 @@ def _block(inputs: int, outputs: int, size: int, seed: int = 0) -> tuple[nn.Conv
 
 
 @pytest.mark.parametrize("length", [16, 17, 2])
-@pytest.mark.parametrize("size", [7, 4, 1])
+@pytest.mark.parametrize("size", [7, 1])
 def test_two_blocks_in_a_row(length: int, size: int) -> None:
     x = torch.randn(5, 4, length, dtype=torch.float64)
     first, second = _block(4, 13, size), _block(13, 6, 3, seed=1)
@@ -27,7 +27,7 @@ def test_two_blocks_in_a_row(length: int, size: int) -> None:
         expected = layers.plain_block(x, *first)
         got = evaluated.first_block(x, *first)
         torch.testing.assert_close(got, expected)
-        if length > 3:
+        if expected.shape[2] > 1:
             torch.testing.assert_close(
                 evaluated.pooled_block(got, *second), layers.plain_block(expected, *second)
             )

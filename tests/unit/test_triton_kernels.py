@@ -65,7 +65,8 @@ def test_the_other_blocks(kernels: ModuleType, length: int, size: int, left: int
 
 @pytest.mark.parametrize("batch", [5, 150])
 def test_rows_without_positions(kernels: ModuleType, batch: int) -> None:
-    x, scale, shift = _draw(M, batch, 40), _draw(M, 40, seed=1), _draw(M, 40, seed=2)
+    x, rows = _draw(M, batch, 40), _draw(M, 100, seed=1)
+    scale, shift = rows[:, :40], rows[:, 60:]  # as in a stack, where the members' weights lie apart
     y, moments = kernels.normalised_rows(x, scale, shift, 1e-3)
     _same((y, moments), torch_passes.normalised_rows(x, scale, shift, 1e-3))
     gradient = _draw(M, batch, 40, seed=3)

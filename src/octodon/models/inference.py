@@ -14,7 +14,7 @@ from numpy import ndarray
 from torch import Tensor, nn
 
 from octodon.models.heads import Moments
-from octodon.models.inference_gpu import GPU_BATCH, read_on_gpu
+from octodon.models.inference_gpu import gpu_batch, read_on_gpu
 from octodon.models.lowering import lower
 from octodon.models.model import Model
 from octodon.seq.onehot import one_hot
@@ -53,7 +53,7 @@ def read_in_batches(
     with evaluating(model):
         lowered = lower(model, *codes.shape)
         if device.type == "cuda":
-            moments = read_on_gpu(model, codes, max(batch_size, GPU_BATCH))
+            moments = read_on_gpu(model, codes, max(batch_size, gpu_batch(device)))
         elif lowered is None:
             moments = [_read_batch(read, piece) for piece in _pieces(codes, batch_size)]
         else:

@@ -22,7 +22,7 @@ from octodon.training.schedule import Schedule
 
 REFERENCE = "loop"
 """What every other strategy must agree with."""
-_COMPILING_PAYS_SECONDS = 120
+_COMPILING_PAYS_SECONDS = 300
 """A compiler takes half a minute a strategy; where the fastest of the others needs less than this in all, it cannot pay."""
 _TIMED_STEPS = {"cpu": 2, "cuda": 20}
 _TOLERANCE = {"float32": 1e-3, "tf32": 2e-2, "bfloat16": 5e-2}
@@ -121,7 +121,7 @@ def choose(plan: StackPlan, state: StackState, names: Sequence[str] | None = Non
     if names is not None:
         search.time(names)
     else:
-        here = [name for name in strategies if state.flat.is_cuda or not strategies[name].only_cuda]
+        here = [name for name in strategies if _may_win(name, state)]
         search.time([name for name in here if not strategies[name].compiles])
         search.time_compiled([name for name in here if strategies[name].compiles])
     milliseconds = {k: v for k, v in search.milliseconds.items() if names is None or k in names}
@@ -138,6 +138,13 @@ def choose(plan: StackPlan, state: StackState, names: Sequence[str] | None = Non
         eager_because=search.eager[best],
         seconds=round(time.perf_counter() - start, 2),
     )
+
+
+def _may_win(name: str, state: StackState) -> bool:
+    """Whether a strategy is worth its time: one network alone gains nothing from being beside others."""
+    strategy = strategies[name]
+    alone = len(state) == 1 and state.flat.is_cuda
+    return (state.flat.is_cuda or not strategy.only_cuda) and not (alone and strategy.for_several)
 
 
 @dataclass(eq=False)

@@ -114,12 +114,12 @@ def _windows(
 ) -> tuple[Float[Tensor, "m r v"], Float[Tensor, "m b w"] | None]:
     """Return what each pair of positions reads, position-major, and what an odd last position reads."""
     size, channels = conv.weight.shape[3], x.shape[2]
-    padded = F.pad(x.to(kind).transpose(2, 3), (0, 0, conv.left, size - 1 - conv.left))
+    padded = _padded(x.to(kind).transpose(2, 3), (0, 0, conv.left, size - 1 - conv.left))
     pairs = padded.unfold(2, size + 1, 2).transpose(3, 4)
     windows = pairs.reshape(len(x), -1, (size + 1) * channels)
     columns = max(_NARROWEST_WINDOW, 1 << (windows.shape[2] - 1).bit_length())
     last = padded[:, :, -size:].flatten(2) if x.shape[3] % 2 else None
-    return F.pad(windows, (0, columns - windows.shape[2])).contiguous(), last
+    return _padded(windows, (0, columns - windows.shape[2])).contiguous(), last
 
 
 class _FirstBlock(torch.autograd.Function):
@@ -149,9 +149,9 @@ class _FirstBlock(torch.autograd.Function):
         inverse = torch.rsqrt(variance + eps)
         slope = scale * inverse
         more = -weight.shape[1] % _ALIGNED
-        folded = F.pad(wide * slope[..., None], (0, 0, 0, more))
+        folded = _padded(wide * slope[..., None], (0, 0, 0, more))
         pair = _at_both(folded, channels, windows.shape[2]).to(windows.dtype)
-        offset = F.pad(shift - slope * mean, (0, more))
+        offset = _padded(shift - slope * mean, (0, more))
         result = passes.pooled_product(windows, pair, offset)
         ctx.save_for_backward(windows, pair, offset, wide, scale, slope, inverse, mean, centre, by_covariance)
         ctx.passes, ctx.shape, ctx.has_bias = passes, weight.shape, bias is not None
@@ -195,10 +195,15 @@ def _window_moments(
     return centre, second / count - centre[:, :, None] * centre[:, None]
 
 
+def _padded(x: Tensor, zeros: tuple[int, ...]) -> Tensor:
+    """Return x with zeros around it, as ``torch.nn.functional.pad``, which would copy it where there are none."""
+    return F.pad(x, zeros) if any(zeros) else x
+
+
 def _at_both(weight: Float[Tensor, "m o w"], channels: int, columns: int) -> Float[Tensor, "m v p"]:
     """Return the weights for windows that are one position wider, at its first and at its second place."""
     rest = columns - weight.shape[2]
-    both = torch.cat([F.pad(weight, (0, rest)), F.pad(weight, (channels, rest - channels))], 1)
+    both = torch.cat([_padded(weight, (0, rest)), _padded(weight, (channels, rest - channels))], 1)
     return both.mT.contiguous()
 
 
@@ -218,7 +223,7 @@ class _PooledBlock(torch.autograd.Function):
         eps, left, fixed, passes = how
         _, outputs, inputs, size = weight.shape
         more = -outputs % _ALIGNED
-        kernel = F.pad(weight.permute(0, 2, 3, 1), (0, more, 0, 0, 0, x.shape[3] - inputs)).to(x.dtype)
+        kernel = _padded(weight.permute(0, 2, 3, 1), (0, more, 0, 0, 0, x.shape[3] - inputs)).to(x.dtype)
         kernel = kernel.flatten(2)  # (m, c, k * p)
         parts = torch.bmm(x.flatten(1, 2), kernel).view(*x.shape[:3], size, outputs + more)
         y, sums = passes.shifted_sum(parts, left)
@@ -229,7 +234,7 @@ class _PooledBlock(torch.autograd.Function):
             mean, variance = fixed
         inverse = torch.rsqrt(variance + eps)
         slope = scale * inverse
-        folded = F.pad(torch.stack([slope, shift - mean * slope, mean, inverse]), (0, more))
+        folded = _padded(torch.stack([slope, shift - mean * slope, mean, inverse]), (0, more))
         result = passes.normalised_pool(y, folded[0], folded[1])
         ctx.save_for_backward(x, kernel, y, folded)
         ctx.passes, ctx.taps, ctx.shape, ctx.has_bias = passes, (size, left), weight.shape, bias is not None

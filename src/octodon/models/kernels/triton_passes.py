@@ -140,7 +140,7 @@ def normalised_rows(
     members, batch, channels = x.shape
     y, moments = torch.empty_like(x), torch.empty(2, members, channels, dtype=torch.float32, device=x.device)
     _normalised_rows[(triton.cdiv(channels, _COLUMNS), members)](
-        x, scale, shift, y, moments, batch, channels, members,
+        x, scale, shift, y, moments, batch, channels, members, scale.stride(0), shift.stride(0),
         EPS=eps, BLOCK=_BATCH_ROWS, C=_COLUMNS, ROUNDS=triton.cdiv(batch, _BATCH_ROWS),
     )  # fmt: skip
     return y, moments
@@ -157,7 +157,7 @@ def normalised_rows_gradients(
     members, batch, channels = x.shape
     by_x, sums = torch.empty_like(x), torch.empty_like(moments)
     _normalised_rows_gradients[(triton.cdiv(channels, _COLUMNS), members)](
-        gradient, x, scale, moments, by_x, sums, batch, channels, members,
+        gradient, x, scale, moments, by_x, sums, batch, channels, members, scale.stride(0),
         EPS=eps, BLOCK=_BATCH_ROWS, C=_COLUMNS, ROUNDS=triton.cdiv(batch, _BATCH_ROWS),
     )  # fmt: skip
     return by_x, sums
@@ -395,7 +395,7 @@ def _shifted_gradients(
 
 @triton.jit
 def _normalised_rows(
-    x, scale, shift, y, moments, batch, channels, members,
+    x, scale, shift, y, moments, batch, channels, members, scale_apart, shift_apart,
     EPS: tl.constexpr, BLOCK: tl.constexpr, C: tl.constexpr, ROUNDS: tl.constexpr,
 ):  # fmt: skip
     member = tl.program_id(1).to(tl.int64)
@@ -422,8 +422,8 @@ def _normalised_rows(
     at = member * channels + c
     tl.store(moments + at, mean, mask=inside)
     tl.store(moments + members * channels + at, variance, mask=inside)
-    slope = tl.load(scale + at, mask=inside, other=0) / tl.sqrt(variance + EPS)
-    offset = tl.load(shift + at, mask=inside, other=0)
+    slope = tl.load(scale + member * scale_apart + c, mask=inside, other=0) / tl.sqrt(variance + EPS)
+    offset = tl.load(shift + member * shift_apart + c, mask=inside, other=0)
     for turn in range(ROUNDS):
         r = turn * BLOCK + tl.arange(0, BLOCK)
         mask = (r < batch)[:, None] & inside[None, :]
@@ -435,7 +435,7 @@ def _normalised_rows(
 
 @triton.jit
 def _normalised_rows_gradients(
-    gradient, x, scale, moments, by_x, sums, batch, channels, members,
+    gradient, x, scale, moments, by_x, sums, batch, channels, members, apart,
     EPS: tl.constexpr, BLOCK: tl.constexpr, C: tl.constexpr, ROUNDS: tl.constexpr,
 ):  # fmt: skip
     member = tl.program_id(1).to(tl.int64)
@@ -459,7 +459,7 @@ def _normalised_rows_gradients(
         by_weight += tl.sum(g * (value - mean[None, :]) * inverse[None, :], 0)
     tl.store(sums + at, by_bias, mask=inside)
     tl.store(sums + members * channels + at, by_weight, mask=inside)
-    slope = tl.load(scale + at, mask=inside, other=0) * inverse
+    slope = tl.load(scale + member * apart + c, mask=inside, other=0) * inverse
     for turn in range(ROUNDS):
         r = turn * BLOCK + tl.arange(0, BLOCK)
         mask = (r < batch)[:, None] & inside[None, :]

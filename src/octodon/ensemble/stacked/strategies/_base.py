@@ -44,6 +44,8 @@ class Strategy(ABC):
     """
 
     only_cuda: ClassVar[bool] = False
+    for_several: ClassVar[bool] = False
+    """Whether what it saves, it saves by computing several members together."""
     compiles: ClassVar[bool] = False
     """Whether it takes a compiler, so that it pays on long trainings only."""
 

@@ -32,4 +32,5 @@ class GroupedConvolution(FoldedConvolution):
 class Grouped(Folded):
     """One kernel a convolution, whatever the number of members."""
 
+    for_several = True
     convolution = GroupedConvolution

@@ -44,4 +44,5 @@ class ProductConvolution(FoldedConvolution):
 class Matmul(Folded):
     """Batched matrix products reach the speed of the tensor cores where convolutions of small groups do not."""
 
+    for_several = True
     convolution = ProductConvolution

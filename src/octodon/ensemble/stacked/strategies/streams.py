@@ -19,6 +19,7 @@ class Streams(Loop):
     Autograd runs the backward pass of an operation on the stream of its forward pass, and a capture keeps the branches.
     """
 
+    for_several = True
     only_cuda = True
 
     def _build(self, template: Model) -> None:

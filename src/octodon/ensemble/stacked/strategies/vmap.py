@@ -19,6 +19,8 @@ from octodon.models.model import Model
 class Vmap(Strategy):
     """PyTorch's batching rules decide (convolutions become grouped ones); BatchNorm statistics are updated in the stack."""
 
+    for_several = True
+
     def _build(self, template: Model) -> None:
         self.network = deepcopy(template).to(self.state.flat.device)
         for module in self.network.modules():
