@@ -26,8 +26,6 @@ DIFFERENT = {
     "--length": "of what is simulated, or what to do with sequences of another length",
     "--replicates": "how many are simulated, or were measured",
     "--sequences": "how many",
-    "--split": "calibrate: a column of a table; shift: the rows of a run",
-    "--set": "shift: a further set of sequences",
 }
 """Options of one name that may take other values in another command, and why."""
 

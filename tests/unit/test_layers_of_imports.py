@@ -1,6 +1,7 @@
 """An import points down, never up or sideways; the whole architecture in one list."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,10 @@ def test_imports_point_down(path: Path) -> None:
 def test_every_room_is_on_the_list() -> None:
     rooms = {path.relative_to(ROOT).parts[0].removesuffix(".py") for path in FILES}
     assert rooms <= LEVEL.keys()
+
+
+def test_the_page_on_the_architecture_names_every_room() -> None:
+    page = Path(__file__).parents[2] / "docs" / "architecture.md"
+    rows = [line for line in page.read_text().splitlines() if re.match(r"\| \d+ \|", line)]
+    named = {room for row in rows for room in re.findall(r"`(\w+)`", row.split("|")[2])}
+    assert named == LEVEL.keys()

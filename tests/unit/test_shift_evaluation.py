@@ -194,19 +194,19 @@ def test_the_command_writes_table_and_figure(tmp_path: Path) -> None:
     (tmp_path / "more.fa").write_text("".join(f">{i}\n{'ACGT' * (LENGTH // 4)}\n" for i in range(12)))
     command = ["shift", str(run), "--device", "cpu", "--quiet"]
     result = CliRunner().invoke(
-        app, [*command, "--shift", "shuffle", "--shift", "gc:by=0.1", "--set", f"more={tmp_path / 'more.fa'}"]
+        app, [*command, "--shift", "shuffle", "--shift", "gc:by=0.1", "--also", f"more={tmp_path / 'more.fa'}"]
     )
     assert result.exception is None, result.output
     table = read_metrics(run / "results" / "shift.tsv")
     assert list(dict.fromkeys(table["split"])) == ["test", "shuffle", "gc_0.1", "random", "more"]
     assert (run / "figures" / "shift.svg").is_file()
     assert "gc_0.1" in result.output
-    again = CliRunner().invoke(app, [*command, "--shift", "shuffle", "--split", "valid"])
+    again = CliRunner().invoke(app, [*command, "--shift", "shuffle", "--of", "valid"])
     assert again.exception is None, again.output
     for wrong, kind, message in (
         (["--shift", "schuffle"], ConfigError, "did you mean 'shuffle'"),
-        (["--split", "vallid"], DataError, "split 'vallid' has no rows"),
-        (["--set", "x=gone.fa"], DataError, "no such file"),
+        (["--of", "vallid"], DataError, "split 'vallid' has no rows"),
+        (["--also", "x=gone.fa"], DataError, "no such file"),
     ):
         with pytest.raises(kind, match=message):
             raise CliRunner().invoke(app, [*command, *wrong]).exception or AssertionError("no error")

@@ -22,7 +22,7 @@ def add_to(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
         short_help="Error, doubt and intervals on sequences of other kinds",
-        epilog="Examples: octodon shift run; octodon shift run --shift mutagenesis:fraction=0.1 --set ecoli=ecoli.fa --length crop",
+        epilog="Examples: octodon shift run; octodon shift run --shift mutagenesis:fraction=0.1 --also ecoli=ecoli.fa --length crop",
     )(shift)
 
 
@@ -39,12 +39,14 @@ def shift(
     given: Annotated[
         list[str] | None,
         typer.Option(
-            "--set",
+            "--also",
             metavar="NAME=FILE",
             help="Further sequences: FASTA, or a table, with measurements if it has the columns of the run's targets; repeat.",
         ),
     ] = None,
-    split: Annotated[str, typer.Option("--split", help="Rows of the run that are shifted.")] = "test",
+    of: Annotated[
+        str, typer.Option("--of", metavar="SPLIT", help="Rows of the run that are shifted.")
+    ] = "test",
     length: Annotated[
         Length,
         typer.Option("--length", help="Given sequences that are longer: refuse, or crop to the centre."),
@@ -72,7 +74,7 @@ def shift(
             run,
             shifts=chosen,
             given=parse_sets(given or []),
-            split=split,
+            split=of,
             crop=length is Length.CROP,
             seed=seed,
             backbone=backbone,

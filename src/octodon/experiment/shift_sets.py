@@ -62,9 +62,9 @@ def parse_sets(texts: list[str]) -> dict[str, Path]:
     for text in texts:
         name, equals, path = text.partition("=")
         if not equals or not name.strip() or not path.strip():
-            raise ConfigError(f"--set {text!r}: expected NAME=FILE, for example ecoli=ecoli.fa")
+            raise ConfigError(f"--also {text!r}: expected NAME=FILE, for example ecoli=ecoli.fa")
         if name.strip() in found:
-            raise ConfigError(f"--set {text!r}: {name.strip()!r} is given twice; name every set differently")
+            raise ConfigError(f"--also {text!r}: {name.strip()!r} is given twice; name every set differently")
         found[name.strip()] = Path(path.strip())
     return found
 
