@@ -57,6 +57,15 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs in this process draw nothing and write no report, for tests of something else: it is most of a tiny run's time."""
+    for figure in ("history_figure", "scatter_figure", "uncertainty_figures", "risk_coverage_figure"):
+        monkeypatch.setattr(f"octodon.experiment.stages.{figure}", lambda *_, **__: None)
+    for module in ("run", "sweep"):
+        monkeypatch.setattr(f"octodon.experiment.{module}.write_report", lambda *_: None)
+
+
+@pytest.fixture
 def experiment(tmp_path: Path) -> Path:
     """Path of a TOML whose table of 160 sequences of 32 bp lies beside it."""
     write_tiny_table(tmp_path / "tiny.tsv")

@@ -59,6 +59,7 @@ def _a_run_of_an_earlier_version_gets_its_ridge(cli: Cli, out: Path, metrics: pd
         pd.testing.assert_frame_equal(pd.read_parquet(results / f"{name}_test.parquet"), table, atol=1e-5)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_the_metrics_are_those_of_the_written_predictions(cli: Cli, experiment: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     cli("run", experiment, "--out", out, "--quiet")
@@ -73,6 +74,7 @@ def test_the_metrics_are_those_of_the_written_predictions(cli: Cli, experiment: 
     assert (written["A_epistemic_std"] >= 0).all()
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_the_same_seed_gives_identical_metrics_and_another_seed_does_not(
     cli: Cli, experiment: Path, tmp_path: Path
 ) -> None:
@@ -100,6 +102,7 @@ def test_a_finished_run_is_left_alone_and_an_interrupted_one_goes_on(
     assert (broken / "results" / "metrics.tsv").read_text() == (whole / "results" / "metrics.tsv").read_text()
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_predict_equals_the_python_call_for_every_format(cli: Cli, experiment: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     cli("run", experiment, "--out", out, "--quiet")
@@ -123,6 +126,7 @@ def test_predict_equals_the_python_call_for_every_format(cli: Cli, experiment: P
         np.testing.assert_allclose(got["B_epistemic_std"], expected.epistemic_std[:, 1], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_distilling_a_table_of_member_predictions(cli: Cli, experiment: Path, tmp_path: Path) -> None:
     examples = read(
         {"path": str(experiment.parent / "tiny.tsv"), "id": "id", "targets": {"A": "A_rep1", "B": "B"}}
@@ -161,6 +165,7 @@ def test_sweep_draws_the_curves(cli: Cli, experiment: Path, tmp_path: Path) -> N
     metrics = pd.read_csv(tmp_path / "sweep" / "results" / "metrics.tsv", sep="\t")
     assert set(metrics["fraction"]) == {0.5, 1.0}
     assert (tmp_path / "sweep" / "figures" / "sweep.svg").read_text().startswith("<?xml")
+    assert 'id="low-data"' in (tmp_path / "sweep" / "fraction_1" / "report.html").read_text()
 
 
 @pytest.mark.parametrize(
@@ -187,6 +192,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert "Traceback" not in out + err
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_folder_in_use_or_with_other_content_is_refused(cli: Cli, experiment: Path, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.jpg").write_text("meow")
@@ -202,6 +208,7 @@ def test_a_folder_in_use_or_with_other_content_is_refused(cli: Cli, experiment: 
     assert (code, "another configuration" in err) == (2, True)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_leaking_split_is_refused_unless_told_otherwise(cli: Cli, experiment: Path, tmp_path: Path) -> None:
     table = pd.read_csv(experiment.parent / "tiny.tsv", sep="\t")
     table.loc[2, "sequence"] = table.loc[0, "sequence"]  # a training copy of a test sequence
@@ -216,6 +223,7 @@ def test_a_leaking_split_is_refused_unless_told_otherwise(cli: Cli, experiment: 
     assert json.loads((tmp_path / "run2" / "data.json").read_text())["splits"]["train"] == 95
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_missing_activity_is_refused_dropped_or_masked(cli: Cli, experiment: Path, tmp_path: Path) -> None:
     table = pd.read_csv(experiment.parent / "tiny.tsv", sep="\t")
     table.loc[[2, 3], "B"] = np.nan
@@ -251,6 +259,7 @@ class Tiny(nn.Module):
 """
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_backbone_of_ones_own_is_one_file(cli: Cli, experiment: Path, tmp_path: Path) -> None:
     (experiment.parent / "mine.py").write_text(OWN_BACKBONE)  # relative to the TOML file
     text = (
@@ -274,6 +283,7 @@ def test_a_backbone_of_ones_own_is_one_file(cli: Cli, experiment: Path, tmp_path
     assert len(predictions.read_text().splitlines()) == 161
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_after_a_refusal_the_mended_command_may_use_the_same_folder(
     cli: Cli, experiment: Path, tmp_path: Path
 ) -> None:
@@ -295,6 +305,7 @@ def interrupted(cli: Cli, experiment: Path, out: Path, monkeypatch: pytest.Monke
     assert (code, "To go on: octodon run" in err) == (130, True)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_run_does_not_go_on_with_other_data_but_may_with_fewer_processes(
     cli: Cli, experiment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -309,6 +320,7 @@ def test_a_run_does_not_go_on_with_other_data_but_may_with_fewer_processes(
     assert code == 0, err
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_folder_keeps_to_its_teachers(
     cli: Cli, experiment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -325,6 +337,7 @@ def test_a_folder_keeps_to_its_teachers(
     assert (code, "other teachers" in err) == (2, True)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_run_killed_between_bundle_and_history_gathers_its_members_again(
     cli: Cli, experiment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -398,6 +411,7 @@ def test_a_run_with_enough_validation_rows_calibrates_on_rows_set_aside(
         assert ("60 of 60 sequences trained the networks" in err) == (expected == 2)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_too_few_validation_rows_are_said_and_none_can_be_asked_for(
     cli: Cli, experiment: Path, tmp_path: Path
 ) -> None:

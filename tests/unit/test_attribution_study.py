@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.stats import pearsonr
-from tiny import TARGETS, ensemble, examples, train_tiny
+from tiny import LENGTH, TARGETS, ensemble, examples, train_tiny
 from typer.testing import CliRunner
 
 from octodon.artifact.bundle import save
+from octodon.attribution.attribute import attribute
 from octodon.attribution.similarity import (
     cosine,
     motif_recall,
@@ -27,6 +28,7 @@ from octodon.errors import ConfigError, DataError, RunError
 from octodon.experiment.attribution_study import StudyMaps, compare, study, study_run
 from octodon.experiment.planted import planted_positions, read_planted
 from octodon.models.model import ModelConfig, build_model
+from octodon.seq.codes import decode
 
 RNG = np.random.default_rng(0)
 MEMBERS, STUDENTS = RNG.normal(size=(5, 20, 4, 12)), RNG.normal(size=(2, 20, 4, 12))
@@ -130,6 +132,34 @@ def test_the_highest_measured_sequences_are_explained() -> None:
     assert set(found.per_sequence["id"]) == best
     assert set(found.table["n_sequences"]) == {5}
     assert len(found.lines()) == len(found.table) == 6
+
+
+def test_logos_are_of_the_average_map_and_of_the_student_that_was_kept() -> None:
+    test = examples().subset("test")
+    students = [
+        Student(model=ensemble().model, target_names=TARGETS, units="log2", fitted=member)
+        for member in ensemble().members[:2]
+    ]
+    found = study(ensemble(), students, test, kept=1, method="saliency", sequences=5).logos
+    for t, target in enumerate(TARGETS):
+        best = np.argsort(-test.targets[:, t], kind="stable")[:3]
+        rows = found[found["target"] == target]
+        assert list(rows["id"]) == [name for name in test.ids[best] for _ in range(LENGTH)]
+        assert "".join(rows["base"]) == "".join(decode(test.codes[best]))
+        assert list(rows["position"]) == [*range(LENGTH)] * 3
+        maps = attribute(ensemble(), test.codes[best], method="saliency", target=target).member_maps
+        assert maps is not None
+        of_base = [
+            [
+                maps[m, i, base, at] - maps[m, i, :, at].mean()
+                for i, row in enumerate(test.codes[best])
+                for at, base in enumerate(row)
+            ]
+            for m in range(3)
+        ]
+        np.testing.assert_allclose(rows["ensemble"], np.mean(of_base, axis=0), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(rows["ensemble_std"], np.std(of_base, axis=0), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(rows["student"], of_base[1], rtol=1e-4, atol=1e-6)
 
 
 def test_what_cannot_be_studied_is_refused(tmp_path: Path) -> None:

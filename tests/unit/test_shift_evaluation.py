@@ -194,7 +194,8 @@ def test_the_command_writes_table_and_figure(tmp_path: Path) -> None:
     (tmp_path / "more.fa").write_text("".join(f">{i}\n{'ACGT' * (LENGTH // 4)}\n" for i in range(12)))
     command = ["shift", str(run), "--device", "cpu", "--quiet"]
     result = CliRunner().invoke(
-        app, [*command, "--shift", "shuffle", "--shift", "gc:by=0.1", "--also", f"more={tmp_path / 'more.fa'}"]
+        app,
+        [*command, "--shift", "shuffle", "--shift", "gc:by=0.1", "--also", f"more={tmp_path / 'more.fa'}"],
     )
     assert result.exception is None, result.output
     table = read_metrics(run / "results" / "shift.tsv")

@@ -24,8 +24,8 @@ def report(
 ) -> None:
     """Write one HTML page about a run: verdict first, then data, training, accuracy, uncertainty, calibration.
 
-    It opens in any browser without a network. A run ends with one; make it again after octodon shift, octodon ood or octodon
-    attribution-study, whose results it then shows. A run of an earlier version gets its k-mer ridge first, from its data.
+    It opens in any browser without a network. A run ends with one; make it again after octodon shift, ood, baseline or
+    attribution-study, whose results it then shows; octodon sweep does so for its largest fraction. A run of an earlier version gets its k-mer ridge first, from its data.
     """
     from octodon.cli.output import say
     from octodon.errors import OctodonError

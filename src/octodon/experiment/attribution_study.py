@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 from scipy import stats
 
@@ -29,12 +29,16 @@ from octodon.distillation.student import Student
 from octodon.ensemble.ensemble import Ensemble
 from octodon.errors import ConfigError, DataError, RunError
 from octodon.experiment.config import load_config
+from octodon.experiment.finished import load_models
 from octodon.experiment.planted import read_planted
 from octodon.experiment.prepare import prepare
 from octodon.registry import suggest
+from octodon.seq.codes import decode
 
 MOST_SEQUENCES = 1000
 """The published study's: the test sequences of highest measured activity, chosen per target."""
+LOGOS = 3
+"""Of these, as many as a report draws base by base."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,12 +68,16 @@ class Study:
         better, p-values of the paired tests over sequences and of the t-test over models.
     per_sequence : DataFrame
         target, measure, reference, id, individual, student: mean over the models of each kind.
+    logos : DataFrame
+        target, id, position (from 0), base, ensemble, ensemble_std, student: contribution of the base that is there, of the
+        ensemble's average map and of the student kept; std over members (``correction=0``). A few sequences per target.
     notes : tuple of str
         Fall-backs of the method and the like.
     """
 
     table: pd.DataFrame
     per_sequence: pd.DataFrame
+    logos: pd.DataFrame
     notes: tuple[str, ...]
 
     def lines(self) -> list[str]:
@@ -104,19 +112,13 @@ def study_run(
     ConfigError, DataError
         As ``prepare`` and ``attribute``; for a target that is not there.
     """
-    for part in ("config.toml", "ensemble", "student"):
-        if not (run / part).exists():
-            raise RunError(f"{run}: no {part} here; give the folder of a finished run (octodon run)")
-    ensemble = load(run / "ensemble", backbone=backbone)
-    paths = sorted((run / "students").glob("student_*")) if (run / "students").is_dir() else [run / "student"]
-    students = [load(path, backbone=backbone) for path in paths]
-    assert isinstance(ensemble, Ensemble)
-    assert all(isinstance(student, Student) for student in students)
+    models = load_models(run, backbone)
     test = prepare(load_config(run / "config.toml")).subset("test")
     return study(
-        ensemble,
-        students,  # type: ignore[arg-type]  # asserted above
+        models.ensemble,
+        models.students,
         test,
+        kept=models.kept,
         method=method,
         targets=targets,
         sequences=sequences,
@@ -171,6 +173,7 @@ def study(
     students: Sequence[Student],
     test: Examples,
     *,
+    kept: int = 0,
     method: str = "deep_lift_shap",
     targets: Sequence[str] | None = None,
     sequences: int = MOST_SEQUENCES,
@@ -188,6 +191,8 @@ def study(
 
     Parameters
     ----------
+    kept : int
+        Position among ``students`` of the one whose map stands beside the ensemble's in ``logos``.
     planted : (n, l) bool array, optional
         Which positions of the rows of ``test`` hold a motif, where that is known: adds the recall of these positions.
 
@@ -200,37 +205,32 @@ def study(
         raise DataError(
             f"attribution study: {len(ensemble.members)} members; a leave-one-out average needs at least 3"
         )
-    tables, rows, notes = [], [], []
+    tables, rows, logos, notes = [], [], [], []
     names = list(ensemble.target_names) if targets is None else list(targets)
     for target in names:
         if target not in ensemble.target_names:
             raise ConfigError(f"--target: no {target!r}; {suggest(target, ensemble.target_names)}")
         chosen = _highest(test, target, sequences)
+        codes, ids = test.codes[chosen], test.ids[chosen]
         found = {}
         for role, models in (("members", [ensemble]), ("students", students)):
-            maps = []
-            for model in models:
-                one = attribute(
-                    model,
-                    test.codes[chosen],
-                    method=method,
-                    target=target,
-                    background=background,
-                    seed=seed,
-                    device=device,
-                    on_rows=on_maps,
-                )
-                maps.append(one.maps[None] if one.member_maps is None else one.member_maps)
-                if one.fallback:
-                    notes.append(f"{target}, {role}: {one.fallback}")
-            found[role] = centred(np.concatenate(maps))
-        maps = StudyMaps(**found, one_hot=one_hot_of(test.codes[chosen]))
-        table, per_sequence = compare(maps, test.ids[chosen], None if planted is None else planted[chosen])
+            explained = [
+                attribute(model, codes, method=method, target=target, background=background, seed=seed,
+                          device=device, on_rows=on_maps)
+                for model in models
+            ]  # fmt: skip
+            notes += [f"{target}, {role}: {one.fallback}" for one in explained if one.fallback]
+            each = [one.maps[None] if one.member_maps is None else one.member_maps for one in explained]
+            found[role] = centred(np.concatenate(each))
+        maps = StudyMaps(**found, one_hot=one_hot_of(codes))
+        table, per_sequence = compare(maps, ids, None if planted is None else planted[chosen])
         tables.append(table.assign(target=target))
         rows.append(per_sequence.assign(target=target))
+        logos.append(_logo_rows(maps, codes, ids, kept).assign(target=target))
     return Study(
         table=_target_first(pd.concat(tables, ignore_index=True)),
         per_sequence=_target_first(pd.concat(rows, ignore_index=True)),
+        logos=_target_first(pd.concat(logos, ignore_index=True)),
         notes=tuple(notes),
     )
 
@@ -287,6 +287,24 @@ def compare(
 def _observed(maps: Float[ndarray, "m n 4 l"], one_hot: Float[ndarray, "n 4 l"]) -> Float[ndarray, "m n 1 l"]:
     """Return the contributions of the bases that are there."""
     return (maps * one_hot).sum(axis=2, keepdims=True)
+
+
+def _logo_rows(maps: StudyMaps, codes: UInt8[ndarray, "n l"], ids: ndarray, kept: int) -> pd.DataFrame:
+    """Return the first sequences base by base, as ``Study.logos`` describes them."""
+    codes, ids = codes[:LOGOS], ids[:LOGOS]
+    members, students = (
+        _observed(some[:, :LOGOS], maps.one_hot[:LOGOS])[:, :, 0] for some in (maps.members, maps.students)
+    )
+    return pd.DataFrame(
+        {
+            "id": np.repeat(ids, codes.shape[1]),
+            "position": np.tile(np.arange(codes.shape[1]), len(codes)),
+            "base": list("".join(decode(codes))),
+            "ensemble": members.mean(axis=0).ravel(),
+            "ensemble_std": np.std(members, axis=0, correction=0).ravel(),
+            "student": students[kept].ravel(),
+        }
+    )
 
 
 def _recalls(maps: StudyMaps, planted: Bool[ndarray, "n l"]) -> list[Float[ndarray, "m n"]]:
@@ -354,12 +372,14 @@ def write_study(found: Study, run: Path) -> list[Path]:
     files = [
         results / "attribution_similarity.tsv",
         results / "attribution_per_sequence.parquet",
+        results / "attribution_logos.parquet",
         figures / "attribution_similarity.svg",
         figures / "attribution_variability.svg",
     ]
     write_text(files[0], found.table.to_csv(sep="\t", index=False, float_format="%.6g"))
-    with atomic_file(files[1]) as partial:
-        found.per_sequence.to_parquet(partial, index=False)
-    similarity_figure(found.per_sequence, files[2])
-    variability_figure(found.per_sequence, files[3])
+    for file, frame in zip(files[1:3], (found.per_sequence, found.logos), strict=True):
+        with atomic_file(file) as partial:
+            frame.to_parquet(partial, index=False)
+    similarity_figure(found.per_sequence, files[3])
+    variability_figure(found.per_sequence, files[4])
     return files

@@ -29,6 +29,7 @@ from octodon.experiment.folder import RunFolder, claim
 from octodon.experiment.prepare import describe, prepare
 from octodon.experiment.stages import Say, Stages, evaluated_splits
 from octodon.experiment.uncertainty import Calibrations, check_calibration, evaluate_uncertainty
+from octodon.metrics.baseline_table import baseline_table
 from octodon.metrics.evaluate import evaluate_split, predictions_frame, read_metrics, write_metrics
 from octodon.models.model import ModelConfig
 from octodon.models.observe import with_ood
@@ -205,35 +206,6 @@ def _evaluate(stages: Stages, name: str, model: Ensemble) -> pd.DataFrame:
 
 
 def compare(run: Path, split: str = "test") -> list[list[str]]:
-    """Return header and lines of a table: each model of a run and its baselines, target by target.
-
-    Scores of stds are those after calibration where there is one, else of the model's own total.
-    """
+    """Return header and lines of a table: each model of a run and its baselines, as ``baseline_table`` makes it."""
     files = [run / "results" / name for name in ("metrics.tsv", TABLE)]
-    rows = pd.concat([read_metrics(file) for file in files if file.is_file()])
-    rows = rows[(rows["split"] == split) & (rows["index"] >= 0) & ~rows["model"].str.startswith("activity_")]
-    lines = [["target", "model", *_COMPARED.values()]]
-    for key, own in rows.groupby(["target", "model"], sort=False):
-        target, model = (str(part) for part in list(key))  # type: ignore[call-overload]  # a pair
-        means = pd.Series(own.groupby(["quantity", "metric"])["value"].mean())
-        values: dict[Any, float] = {key: float(mean) for key, mean in means.items()}
-        spread = next((name for name in _SPREADS if (name, "nll") in values), "")
-        wanted = [("activity" if metric == "pearson" else spread, metric) for metric in _COMPARED]
-        lines.append([target, model, *(_shown(values.get(key)) for key in wanted)])
-    return [lines[0], *sorted(lines[1:], key=lambda line: line[0])]
-
-
-_COMPARED = {
-    "pearson": "Pearson",
-    "nll": "NLL",
-    "crps": "CRPS",
-    "ence": "ENCE",
-    "error_spearman": "rho(std, error)",
-    "coverage_0.9": "coverage 0.9",
-    "width_0.9": "width 0.9",
-}
-_SPREADS = ("calibrated", "total", "epistemic", "aleatoric")
-
-
-def _shown(value: float | None) -> str:
-    return "-" if value is None or np.isnan(value) else f"{value:.3f}"
+    return baseline_table(pd.concat([read_metrics(file) for file in files if file.is_file()]), split)

@@ -12,15 +12,15 @@ import pandas as pd
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
-from octodon.artifact.bundle import load
 from octodon.calibration.calibration import Calibration
 from octodon.data.calibration_rows import CALIBRATION
 from octodon.data.examples import Examples
 from octodon.distillation.student import Student
 from octodon.ensemble.ensemble import Ensemble
 from octodon.ensemble.execution import Execution
-from octodon.errors import ConfigError, RunError
+from octodon.errors import ConfigError
 from octodon.experiment.config import load_config
+from octodon.experiment.finished import load_models
 from octodon.experiment.prepare import prepare
 from octodon.experiment.shift_sets import read_set
 from octodon.experiment.uncertainty import replicate_counts
@@ -172,14 +172,7 @@ def shift_run(
     ConfigError, DataError
         As ``evaluate_shift``, ``prepare`` and the readers.
     """
-    for part in ("config.toml", "ensemble", "student"):
-        if not (run / part).exists():
-            raise RunError(f"{run}: no {part} here; give the folder of a finished run (octodon run)")
-    ensemble = load(run / "ensemble", backbone=backbone)
-    paths = sorted((run / "students").glob("student_*")) if (run / "students").is_dir() else [run / "student"]
-    students = [load(path, backbone=backbone) for path in paths]
-    assert isinstance(ensemble, Ensemble)
-    assert all(isinstance(student, Student) for student in students)
+    models = load_models(run, backbone)
     config = load_config(run / "config.toml")
     examples = prepare(config)
     assert examples.splits is not None
@@ -189,8 +182,8 @@ def shift_run(
     for name, path in (given or {}).items():
         others[name] = read_set(path, config.data, examples, crop=crop)
     table = evaluate_shift(
-        ensemble,
-        students,  # type: ignore[arg-type]  # asserted above
+        models.ensemble,
+        models.students,
         examples.subset(split),
         shifts=shifts,
         others=others,

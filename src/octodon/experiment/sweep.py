@@ -15,6 +15,7 @@ from octodon.errors import ConfigError
 from octodon.experiment.config import ExperimentConfig
 from octodon.experiment.run import Say, run_experiment
 from octodon.metrics.evaluate import write_metrics
+from octodon.report.page import write_report
 from octodon.report.sweep import sweep_figure
 
 
@@ -93,7 +94,7 @@ def run_sweep(
 
     Training sets are nested (the rows of 10 % are among those of 25 %); validation and test stay whole. Folders of fractions
     that are finished are kept, so an interrupted sweep goes on. On a cluster the fractions run side by side (not through
-    ray://, where this machine is no part of it).
+    ray://, where this machine is no part of it). The report of the largest fraction is written again, with the curves.
     """
     folder = Path(out)
     points = [
@@ -116,4 +117,5 @@ def run_sweep(
     write_metrics(metrics, folder / "results" / "metrics.tsv")
     figure = folder / "figures" / "sweep.svg"
     sweep_figure(metrics, figure, str(config.data.get("units", "activity")))
+    say(f"report, with the curves: {write_report(points[-1].folder)}")
     return figure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,7 @@ def facts_of(run: RunResults) -> RunFacts:
     leaks = run.data["audit"]["leaks"] or {"n_rows": 0}
     n_networks, n_unfinished = unfinished(run.history)
     return RunFacts(
-        folder=str(run.folder),
+        folder=shlex.quote(str(run.folder)),
         targets=tuple(_target(run, target) for target in run.targets),
         level=run.level,
         leaking_rows=int(leaks["n_rows"]),

@@ -6,10 +6,14 @@ import io
 import re
 from collections.abc import Callable
 
+from jaxtyping import Float64
 from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy import ndarray
 
+from octodon.metrics.pearson import correlation
+from octodon.report.scatter import draw_points
 from octodon.report.style import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILLION, styled
 
 # Each colour of the figures is a variable of the page's style, which has a light and a dark value of it.
@@ -60,6 +64,26 @@ def draw(
         content = io.StringIO()
         figure.savefig(content, format="svg", facecolor="none", metadata={"Date": None}, dpi=_DPI)
     return inline_svg(content.getvalue(), name, says)
+
+
+def draw_against(
+    name: str,
+    says: str,
+    x: Float64[ndarray, " n"],
+    y: Float64[ndarray, " n"],
+    *,
+    labels: tuple[str, str],
+    from_zero: bool,
+) -> Markup:
+    """Return ``draw`` of points with the line of equality; Pearson r stands in the drawing and behind what it ``says``."""
+    r = correlation(x, y)
+
+    def paint(axes: Axes) -> None:
+        draw_points(axes, x, y, from_zero)
+        axes.set(xlabel=labels[0], ylabel=labels[1])
+        axes.text(0.04, 0.97, f"r = {r:.3f}\nn = {len(x):,}", transform=axes.transAxes, va="top")
+
+    return draw(name, f"{says}, Pearson r {r:.3f}", paint, (3.3, 3.3))
 
 
 def inline_svg(svg: str, name: str, says: str) -> Markup:

@@ -37,6 +37,8 @@ class RunResults:
         Coverage by cell (all splits), and along the level (test).
     attribution, attribution_per_sequence, logos : DataFrame or None
         Of ``octodon attribution-study``.
+    baselines : DataFrame or None
+        ``results/baselines.tsv``: columns as ``metrics``, the model being the name of the baseline.
     shift : DataFrame or None
         Of ``octodon shift``.
     sweep : DataFrame or None
@@ -62,6 +64,7 @@ class RunResults:
     attribution: pd.DataFrame | None
     attribution_per_sequence: pd.DataFrame | None
     logos: pd.DataFrame | None
+    baselines: pd.DataFrame | None
     shift: pd.DataFrame | None
     sweep: pd.DataFrame | None
     student: int
@@ -112,6 +115,7 @@ def read_results(folder: Path) -> RunResults:
             attribution=_tsv(results / "attribution_similarity.tsv"),
             attribution_per_sequence=_parquet(results / "attribution_per_sequence.parquet"),
             logos=_parquet(results / "attribution_logos.parquet"),
+            baselines=_metrics(results / "baselines.tsv"),
             shift=_tsv(results / "shift.tsv"),
             sweep=_sweep(folder),
             student=_best_student(history),
@@ -143,6 +147,10 @@ def _parquet(path: Path) -> pd.DataFrame | None:
     return pd.read_parquet(path) if path.is_file() else None
 
 
+def _metrics(path: Path) -> pd.DataFrame | None:
+    return read_metrics(path) if path.is_file() else None
+
+
 def _tsv(path: Path) -> pd.DataFrame | None:
     if not path.is_file():
         return None
@@ -170,6 +178,7 @@ def _best_student(history: pd.DataFrame) -> int:
 
 
 def _sweep(folder: Path) -> pd.DataFrame | None:
+    folder = folder.resolve()  # "octodon report ." has no name
     path = folder.parent / "results" / "metrics.tsv"
     if not folder.name.startswith("fraction_") or not path.is_file():
         return None

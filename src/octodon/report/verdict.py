@@ -230,15 +230,11 @@ def _ceiling(facts: RunFacts) -> Finding:
     shares = {t.target: _share(t.student, t.ceiling) for t in facts.targets}
     status = _at_least(min(shares.values()), CEILING_PASS, CEILING_WARN)
     says = _each(facts, lambda t: f"r {_r(t.student)} of at most {_r(t.ceiling)}: {shares[t.target]:.0%}")
-    return Finding(
-        name=name,
-        status=status,
-        says=f"{says} of the repeatable variance",
-        next_step=""
-        if status is Status.PASS
-        else "octodon sweep: if accuracy still rises at 100 % of the data, more data help; if not, another backbone "
-        "(octodon list backbones) or augmentation ([ensemble.training] augment)",
+    step = (
+        "octodon sweep: if accuracy still rises at 100 % of the data, more data help; if not, another backbone "
+        "(octodon list backbones) or augmentation ([ensemble.training] augment)"
     )
+    return _judged(name, status, f"{says} of the repeatable variance", step)
 
 
 def _ridge(facts: RunFacts) -> Finding:
@@ -279,8 +275,12 @@ def _kept(facts: RunFacts) -> Finding:
     name = "What the student keeps of the ensemble"
     known = [t for t in facts.targets if t.individual is not None and t.ensemble is not None]
     if not known:
-        return Finding(name=name, status=Status.WARN, says="no ensemble was scored beside the student",
-                       next_step="repeat the run with members that cover the test split")  # fmt: skip
+        return _judged(
+            name,
+            Status.WARN,
+            "no ensemble was scored beside the student",
+            "repeat the run with members that cover the test split",
+        )
     shares = []
     for t in known:
         gain = _known(t.ensemble) - _known(t.individual)
@@ -295,36 +295,37 @@ def _kept(facts: RunFacts) -> Finding:
         for t, share in zip(known, shares, strict=True)
     )
     step = "more labelled copies ([distill] copies), an unlabelled pool ([distill] pool), or more epochs"
-    return Finding(name=name, status=status, says=says, next_step="" if status is Status.PASS else step)
+    return _judged(name, status, says, step)
 
 
 def _coverage(facts: RunFacts) -> Finding:
     name = f"Coverage of {facts.level:.0%} intervals"
     if any(t.coverage is None for t in facts.targets):
-        return Finding(name=name, status=Status.WARN, says="the student has no calibrated intervals",
-                       next_step="give at least 100 validation rows and leave [calibrate] on, or: octodon calibrate")  # fmt: skip
+        return _judged(
+            name,
+            Status.WARN,
+            "the student has no calibrated intervals",
+            "give at least 100 validation rows and leave [calibrate] on, or: octodon calibrate",
+        )
 
     def of(t: TargetFacts) -> Status:
         distance = abs(_known(t.coverage) - facts.level) - _chance(facts.level, t.n_test)
         return _at_most(distance, COVERAGE_PASS, COVERAGE_WARN)
 
     status = worst(of(t) for t in facts.targets)
-    return Finding(
-        name=name,
-        status=status,
-        says=_each(facts, lambda t: f"{_known(t.coverage):.1%}") + " of test values inside",
-        next_step=""
-        if status is Status.PASS
-        else "calibration rows and test rows differ in kind: split by the same rule, set more rows aside ([calibrate] "
-        "fraction_of_valid), or calibrate on rows like those you will ask about (octodon calibrate)",
+    says = _each(facts, lambda t: f"{_known(t.coverage):.1%}") + " of test values inside"
+    step = (
+        "calibration rows and test rows differ in kind: split by the same rule, set more rows aside ([calibrate] "
+        "fraction_of_valid), or calibrate on rows like those you will ask about (octodon calibrate)"
     )
+    return _judged(name, status, says, step)
 
 
 def _worst_cell(facts: RunFacts) -> Finding:
     name = "Worst corner of the coverage"
     known = [t for t in facts.targets if t.worst_coverage is not None and t.worst_n]
     if not known:
-        return Finding(name=name, status=Status.WARN, says="no coverage by cell", next_step="see above")
+        return _judged(name, Status.WARN, "no coverage by cell", "see above")
 
     def of(t: TargetFacts) -> Status:
         below = facts.level - _known(t.worst_coverage) - _chance(facts.level, t.worst_n or 1)
@@ -336,15 +337,19 @@ def _worst_cell(facts: RunFacts) -> Finding:
         "[calibrate] method = mondrian_activity or normalised gives each part of the range its own width; till "
         "then take intervals there with care"
     )
-    return Finding(name=name, status=status, says=says, next_step="" if status is Status.PASS else step)
+    return _judged(name, status, says, step)
 
 
 def _epistemic(facts: RunFacts) -> Finding:
     name = "Epistemic std against the ensemble's"
     known = [t for t in facts.targets if t.epistemic is not None]
     if not known:
-        return Finding(name=name, status=Status.WARN, says="the student gives no epistemic std, or no ensemble was scored",
-                       next_step="at least 2 members, and a distilled head")  # fmt: skip
+        return _judged(
+            name,
+            Status.WARN,
+            "the student gives no epistemic std, or no ensemble was scored",
+            "at least 2 members, and a distilled head",
+        )
 
     def of(t: TargetFacts) -> Status:
         by_r = _at_least(_known(t.epistemic), EPISTEMIC_PASS, EPISTEMIC_WARN)
@@ -358,7 +363,7 @@ def _epistemic(facts: RunFacts) -> Finding:
         for t in known
     )
     step = "more labelled copies ([distill] copies) sharpen the student's std most; more members steady the ensemble's"
-    return Finding(name=name, status=status, says=says, next_step="" if status is Status.PASS else step)
+    return _judged(name, status, says, step)
 
 
 def _data(facts: RunFacts) -> Finding:
@@ -385,8 +390,7 @@ def _errors(facts: RunFacts) -> Finding:
     name = "Does a larger std mean a larger error?"
     known = [t for t in facts.targets if t.error_spearman is not None]
     if not known:
-        return Finding(name=name, status=Status.WARN, says="the student gives no std",
-                       next_step="at least 2 members")  # fmt: skip
+        return _judged(name, Status.WARN, "the student gives no std", "at least 2 members")
 
     def of(t: TargetFacts) -> Status:
         chance = Z95 / math.sqrt(max(t.n_test, 1))
@@ -396,7 +400,7 @@ def _errors(facts: RunFacts) -> Finding:
     status = worst(of(t) for t in known)
     says = "; ".join(f"{t.target} Spearman {_known(t.error_spearman):.2f}" for t in known)
     step = "do not rank or filter sequences by the std; more members, or a head that learns noise from replicates"
-    return Finding(name=name, status=status, says=says, next_step="" if status is Status.PASS else step)
+    return _judged(name, status, says, step)
 
 
 def _training(facts: RunFacts) -> Finding:
@@ -405,10 +409,8 @@ def _training(facts: RunFacts) -> Finding:
         return Finding(name=name, status=Status.PASS, says="members came from elsewhere")
     share = facts.n_unfinished / facts.n_networks
     says = f"{facts.n_unfinished} of {facts.n_networks} networks were still improving in their last epoch"
-    if share < UNFINISHED_WARN:
-        return Finding(name=name, status=Status.PASS, says=says)
-    step = "raise [ensemble.training] epochs, or [distill.training] epochs"
-    return Finding(name=name, status=Status.WARN, says=says, next_step=step)
+    status = Status.PASS if share < UNFINISHED_WARN else Status.WARN
+    return _judged(name, status, says, "raise [ensemble.training] epochs, or [distill.training] epochs")
 
 
 def _elsewhere(facts: RunFacts) -> Finding:
@@ -430,6 +432,11 @@ def _elsewhere(facts: RunFacts) -> Finding:
     ]
     says = f"not examined: {' and '.join(missing)}"
     return Finding(name=name, status=Status.WARN, says=says, next_step="; ".join(steps))
+
+
+def _judged(name: str, status: Status, says: str, step: str) -> Finding:
+    """Return the finding, with what to try where it did not pass."""
+    return Finding(name=name, status=status, says=says, next_step="" if status is Status.PASS else step)
 
 
 def _share(r: float, ceiling: float | None) -> float:

@@ -7,13 +7,11 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.axes import Axes
 
-from octodon.metrics.pearson import correlation
 from octodon.metrics.summary import format_summary, summarise
 from octodon.report.blocks import Figure, Key, Panel, Section, Table, data_file, links
 from octodon.report.facts import ceiling_of
-from octodon.report.inline import draw
+from octodon.report.inline import draw, draw_against
 from octodon.report.results import RunResults
-from octodon.report.scatter import draw_points
 from octodon.report.style import COLOURS, GREY, MARKERS, NAMES, rows_where
 
 # The table of results holds some two hundred more: its file is linked.
@@ -78,17 +76,10 @@ def scatter_panel(run: RunResults, target: str) -> Panel:
     x, y = (run.predictions[f"{target}_{what}"].to_numpy(np.float64) for what in ("measured", "mean"))
     known = np.isfinite(x)
     x, y = x[known], y[known]
-    r = correlation(x, y)
-
-    def paint(axes: Axes) -> None:
-        draw_points(axes, x, y, from_zero=False)
-        axes.set_xlabel(f"measured ({run.units})")
-        axes.set_ylabel(f"student ({run.units})")
-        axes.text(0.04, 0.97, f"r = {r:.3f}\nn = {len(x):,}", transform=axes.transAxes, va="top")
-
-    says = f"{target}: measured against predicted activity of {len(x)} test sequences, Pearson r {r:.3f}"
+    says = f"{target}: measured against predicted activity of {len(x)} test sequences"
+    labels = (f"measured ({run.units})", f"student ({run.units})")
     name = f"scatter-{run.targets.index(target)}"
-    return Panel(title=target, svg=draw(name, says, paint, (3.3, 3.3)))
+    return Panel(title=target, svg=draw_against(name, says, x, y, labels=labels, from_zero=False))
 
 
 def _scores(run: RunResults) -> pd.DataFrame:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import numpy as np
 import pandas as pd
 from jaxtyping import Float64, UInt8
@@ -26,7 +28,7 @@ def attribution_section(run: RunResults) -> Section:
     lead = "Which bases explain a prediction. A student that learnt what the ensemble knows explains as the ensemble does, more steadily than a single member."
     if run.attribution is None or run.attribution_per_sequence is None:
         command = (
-            f"octodon attribution-study {run.folder}",
+            f"octodon attribution-study {shlex.quote(str(run.folder))}",
             "compare maps of members and student, then: octodon report",
         )
         return Section(anchor=anchor, title=title, lead=lead, blocks=[Commands(rows=[command])])
@@ -97,7 +99,8 @@ def _logos(run: RunResults, logos: pd.DataFrame) -> Figure:
         part = rows.iloc[first : first + _WINDOW_BP]
         codes = np.array([ALPHABET.find(base) for base in part["base"]])
         codes = np.where(codes < 0, len(ALPHABET), codes).astype(np.uint8)
-        top = float(max(part["ensemble"].abs().max(), part["student"].abs().max())) or 1.0
+        reach = max((part["ensemble"].abs() + part["ensemble_std"]).max(), part["student"].abs().max())
+        top = float(reach) or 1.0
         for model in ("ensemble", "student"):
             heights = part[model].to_numpy(np.float64)
             std = part["ensemble_std"].to_numpy(np.float64) if model == "ensemble" else None
@@ -127,7 +130,7 @@ def _logos(run: RunResults, logos: pd.DataFrame) -> Figure:
                 axes.set_xlabel("position (bp)")
                 axes.set_ylabel(f"contribution\n({run.units})")
 
-            strongest = "".join(part["base"].iloc[int(np.abs(heights).argmax()) - 3 :][:7])
+            strongest = "".join(part["base"].iloc[max(0, int(np.abs(heights).argmax()) - 3) :][:7])
             says = f"{model}: contributions of bases {part['position'].iloc[0] + 1} to {part['position'].iloc[-1] + 1} of {name}, strongest around {strongest}"
             svg = draw(f"logo-{place}-{model}", says, paint, (8.6, 1.7))
             panels.append(Panel(title=f"{target}, {name}: {model}", svg=svg, wide=True))

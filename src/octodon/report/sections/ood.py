@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 from octodon.report.blocks import Block, Commands, Section, Table, Text
 from octodon.report.facts import metric_of
@@ -22,7 +23,8 @@ def ood_section(run: RunResults) -> Section:
             )
         )
     else:
-        command = f"octodon ood {run.folder}/student {run.folder}/config.toml"
+        folder = shlex.quote(str(run.folder))
+        command = f"octodon ood {folder}/student {folder}/config.toml"
         blocks.append(
             Commands(rows=[(command, "teach the student to flag sequences unlike its training set")])
         )

@@ -10,13 +10,12 @@ from jaxtyping import Float64
 from matplotlib.axes import Axes
 from numpy import ndarray
 
-from octodon.metrics.pearson import correlation
+from octodon.metrics.baseline_table import baseline_table
 from octodon.report.blocks import Block, Figure, Panel, Section, Table, Text, data_file, links
 from octodon.report.facts import metric_of
-from octodon.report.inline import draw
+from octodon.report.inline import draw, draw_against
 from octodon.report.results import RunResults
-from octodon.report.scatter import draw_points
-from octodon.report.style import BLUE, GREY
+from octodon.report.style import BLUE, GREY, NAMES
 
 _TENTHS = 10
 _FEWEST = 50
@@ -32,12 +31,7 @@ def uncertainty_section(run: RunResults) -> Section:
         ]
         if panels:
             blocks.append(_stds(run, quantity, panels))
-    numbers = _numbers(run)
-    if numbers is not None:
-        blocks.append(numbers)
-    errors = _errors(run)
-    if errors is not None:
-        blocks.append(errors)
+    blocks += [block for block in (_numbers(run), _errors(run), _beside_baselines(run)) if block is not None]
     if not blocks:
         blocks.append(Text(text="The student of this run gives no std: a single member has none to teach."))
     return Section(
@@ -80,17 +74,10 @@ def _against_ensemble(run: RunResults, target: str, quantity: str) -> Panel | No
     if run.ensemble is None or name not in run.ensemble or name not in run.predictions:
         return None
     x, y = (table[name].to_numpy(np.float64) for table in (run.ensemble, run.predictions))
-    r = correlation(x, y)
-
-    def paint(axes: Axes) -> None:
-        draw_points(axes, x, y, from_zero=True)
-        axes.set_xlabel(f"ensemble ({run.units})")
-        axes.set_ylabel(f"student ({run.units})")
-        axes.text(0.04, 0.97, f"r = {r:.3f}", transform=axes.transAxes, va="top")
-
-    says = f"{target}: {quantity} std of the student against the ensemble's, Pearson r {r:.3f}, {len(x)} test sequences"
+    says = f"{target}: {quantity} std of the student against the ensemble's, {len(x)} test sequences"
+    labels = (f"ensemble ({run.units})", f"student ({run.units})")
     key = f"{quantity}-{run.targets.index(target)}"
-    return Panel(title=target, svg=draw(key, says, paint, (3.3, 3.3)))
+    return Panel(title=target, svg=draw_against(key, says, x, y, labels=labels, from_zero=True))
 
 
 def _numbers(run: RunResults) -> Table | None:
@@ -117,6 +104,23 @@ def _numbers(run: RunResults) -> Table | None:
         caption="The student's stds in numbers (test)",
         header=["what", *run.targets, "best"],
         rows=rows,
+    )
+
+
+def _beside_baselines(run: RunResults) -> Table | None:
+    """Return the models of the run and its baselines; None where it has none."""
+    if run.baselines is None:
+        return None
+    own = run.metrics.loc[(run.metrics["model"] != "student") | (run.metrics["index"] == run.student)]
+    header, *rows = baseline_table(pd.concat([own, run.baselines]))
+    return Table(
+        caption="Beside other ways to an uncertainty (test)",
+        header=header,
+        rows=[[target, NAMES.get(model, model), *numbers] for target, model, *numbers in rows],
+        n_names=2,
+        note="Trained on the same rows and calibrated on the same rows (octodon baseline). Scores of a std are those after calibration "
+        "where there is one. NLL, CRPS, ENCE: lower is better; of two intervals that hold, the narrower is.",
+        data=links(data_file(run.baselines, "baselines.tsv", "results/baselines.tsv")),
     )
 
 

@@ -1,0 +1,56 @@
+"""The models of a finished run, for the commands that add to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from octodon.artifact.bundle import load
+from octodon.distillation.student import Student
+from octodon.ensemble.ensemble import Ensemble
+from octodon.errors import RunError
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RunModels:
+    """The ensemble of a run, and what was distilled from it.
+
+    Attributes
+    ----------
+    ensemble : Ensemble
+    students : list of Student
+        In the order of their indices; where the run has one, that one.
+    kept : int
+        Position among them of the student kept, the best by validation loss.
+    """
+
+    ensemble: Ensemble
+    students: list[Student]
+    kept: int
+
+
+def load_models(run: Path, backbone: str | None = None) -> RunModels:
+    """Return the models of a finished run.
+
+    Raises
+    ------
+    RunError
+        When the folder holds no finished run with an ensemble and a student.
+    BundleError, ConfigError
+        As ``load``.
+    """
+    for part in ("config.toml", "ensemble", "student"):
+        if not (run / part).exists():
+            raise RunError(f"{run}: no {part} here; give the folder of a finished run (octodon run)")
+    ensemble = load(run / "ensemble", backbone=backbone)
+    assert isinstance(ensemble, Ensemble)
+    best = _student(run / "student", backbone)
+    students = [_student(path, backbone) for path in sorted((run / "students").glob("student_*"))] or [best]
+    kept = [student.fitted.index for student in students].index(best.fitted.index)
+    return RunModels(ensemble=ensemble, students=students, kept=kept)
+
+
+def _student(path: Path, backbone: str | None) -> Student:
+    student = load(path, backbone=backbone)
+    assert isinstance(student, Student)
+    return student
