@@ -1,14 +1,18 @@
 """Students that are small, of any backbone, none of whose numbers is at its start: for what hands models on."""
 
+from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from octodon.calibration.fit import fit_calibration
 from octodon.distillation.student import Student
 from octodon.ensemble.network import FittedNetwork
 from octodon.models.model import ModelConfig, build_model
+from octodon.predict.ood import fit_ood
 
 
 def varied_weights(config: ModelConfig, seed: int = 1) -> dict[str, Tensor]:
@@ -51,3 +55,16 @@ def random_sequences(n: int, length: int, seed: int = 0, n_share: float = 0.01) 
     codes = rng.integers(0, 4, (n, length), dtype=np.uint8)
     codes[rng.random((n, length)) < n_share] = 4
     return codes
+
+
+@cache
+def complete_student(length: int = 62) -> Student:
+    """Return a student with everything: three stds, an interval, a detector; nobody may change it."""
+    made = fit_ood(
+        small_student(length=length), random_sequences(300, length, seed=4, n_share=0), threshold=60.0
+    )
+    said = made.predict(random_sequences(200, length), device="cpu")
+    measured = said.mean + 0.4 * np.random.default_rng(1).standard_normal(said.mean.shape)
+    return replace(
+        made, calibration=fit_calibration(said, measured, method="mondrian_activity", replicates=2)
+    )

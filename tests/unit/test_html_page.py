@@ -12,19 +12,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from browser import Browser, browsing
-from exported import random_sequences, small_student
+from exported import complete_student, random_sequences
 from typer.testing import CliRunner
 
 from octodon.artifact.bundle import save
-from octodon.calibration.fit import fit_calibration
 from octodon.cli.main import app
 from octodon.distillation.student import Student
 from octodon.errors import ConfigError, DataError, OctodonError
 from octodon.handover import runtime
 from octodon.handover.html_page import export_html, page_card, render
 from octodon.handover.runtime import CODE, WASM, find_runtime
-from octodon.handover.whole import assemble
-from octodon.predict.ood import fit_ood
 from octodon.seq.codes import decode
 
 LENGTH = 62
@@ -33,12 +30,7 @@ LENGTH = 62
 @pytest.fixture(scope="module")
 def student() -> Student:
     """A student with everything: three stds, an interval, a detector."""
-    made = fit_ood(small_student(), random_sequences(300, LENGTH, seed=4, n_share=0), threshold=60.0)
-    said = made.predict(random_sequences(200, LENGTH), device="cpu")
-    measured = said.mean + 0.4 * np.random.default_rng(1).standard_normal(said.mean.shape)
-    return replace(
-        made, calibration=fit_calibration(said, measured, method="mondrian_activity", replicates=2)
-    )
+    return complete_student(LENGTH)
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +208,8 @@ def test_a_title_is_text_and_nothing_is_left_to_fill_in(page: Browser, folder: P
 
 
 def test_the_card_cannot_end_its_element(student: Student) -> None:
-    card = page_card(assemble(student), student, title="</script><script>alert(1)</script>")
+    title = "</script><script>alert(1)</script>"
+    card = page_card(student, outputs=("mean",), level=None, interval=None, title=title)
     page = render(card, backend="backend_onnx.js", payload={}, policy="default-src 'none'")
     assert "<script>alert" not in page.replace("&lt;", "")
     assert page.count("</script>") == 2

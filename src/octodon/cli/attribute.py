@@ -90,14 +90,12 @@ def attribute(
     quiet: Quiet = False,
 ) -> None:
     """Say which bases a prediction, its uncertainty, or a difference of targets rests on."""
-    import numpy as np
-
     from octodon.artifact.bundle import load
     from octodon.attribution.attribute import attribute
+    from octodon.attribution.doubt import doubt_beneath
     from octodon.attribution.save import check_suffix, save_attribution
     from octodon.attribution.tracks import intervals_of, write_track
     from octodon.cli.output import counting, say
-    from octodon.distillation.student import Student
 
     check_suffix(out)
     model = load(bundle, backbone=backbone)
@@ -125,20 +123,17 @@ def attribute(
         files.append(track)
     if logos:
         files.append(out.with_suffix(".svg"))
-        beneath, label = found.observed_std, "std over\nmembers"
-        if beneath is None and isinstance(model, Student) and output == "activity":
-            # A student has no members; what its own uncertainty rests on stands beneath.
-            doubt = attribute(
-                model,
-                codes[:logos],
-                method=method,
-                output="epistemic_std",
-                target=wanted if isinstance(wanted, str) else target,
-                background=shuffles,
-                seed=seed,
-                device=device.value,
-            )
-            beneath, label = np.abs(doubt.observed), "to epistemic\nstd, size"
+        beneath, label = doubt_beneath(
+            model,
+            found,
+            logos,
+            output=output,
+            target=wanted,
+            method=method,
+            background=shuffles,
+            seed=seed,
+            device=device.value,
+        )
         _draw(found, beneath, label, logos, files[-1])
     if found.fallback:
         say(f"note: {method} did not fit: {found.fallback}")
@@ -172,7 +167,7 @@ def _draw(found: Attribution, beneath: ndarray | None, label: str, count: int, o
     logo_figure(
         found.codes[some],
         found.observed[some],
-        None if beneath is None else beneath[some],
+        beneath,
         [f"{name}: {found.output}" for name in found.ids[some]],
         out,
         units=found.units,

@@ -73,7 +73,7 @@ def export(
         )
     if level is not None:
         check_level(level, "--level")
-    policy = _policy(bundle, length, left_flank, right_flank)
+    policy = policy_of(bundle, length, left_flank, right_flank)
     model = load(bundle, backbone=backbone)
     how = {"level": level, "calibrated": not uncalibrated, "say": say}
     made = []
@@ -85,7 +85,7 @@ def export(
         say(f"{file} ({file.stat().st_size / 1e6:.1f} MB)")
 
 
-def _policy(bundle: Path, length: Length | None, left_flank: str, right_flank: str) -> LengthPolicy:
+def policy_of(bundle: Path, length: Length | None, left_flank: str, right_flank: str) -> LengthPolicy:
     """Return the policy asked for, or else the one that the model's run read its data with."""
     from octodon.artifact.bundle import read_provenance
     from octodon.data.lengths import REFUSE, LengthPolicy

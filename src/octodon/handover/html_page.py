@@ -6,7 +6,7 @@ import base64
 import gzip
 import html
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -20,7 +20,7 @@ from octodon.distillation.student import Student
 from octodon.ensemble.ensemble import Ensemble
 from octodon.handover.onnx_file import checked_onnx
 from octodon.handover.runtime import find_runtime
-from octodon.handover.whole import Assembled, assemble
+from octodon.handover.whole import assemble
 from octodon.seq.codes import N_CODE
 
 _EXAMPLES = 6
@@ -70,7 +70,15 @@ def export_html(
         "runtime-code": found.code.read_bytes(),
         "runtime-wasm": found.wasm.read_bytes(),
     }
-    card = page_card(assembled, model, title=title, length=length)
+    outputs = assembled.module.output_names
+    card = page_card(
+        model,
+        outputs=outputs,
+        level=assembled.level,
+        interval=assembled.interval,
+        title=title,
+        length=length,
+    )
     card["where"] = (
         "Everything is computed in this page: it works without a network, and no sequence leaves your computer."
     )
@@ -80,17 +88,26 @@ def export_html(
 
 
 def page_card(
-    assembled: Assembled,
     model: Student | Ensemble,
     *,
+    outputs: Sequence[str],
+    level: float | None,
+    interval: str | None,
     title: str | None = None,
     length: LengthPolicy = REFUSE,
 ) -> dict[str, Any]:
     """Return what the page has to know of the model, as JSON values.
 
     ``where`` is for the caller to fill in: where the computing is done.
+
+    Parameters
+    ----------
+    outputs : sequence of str
+        Those of ``octodon.handover.whole.OUTPUTS`` that the backend gives.
+    level, interval
+        As in ``Prediction``; None without an interval.
     """
-    detector = model.detector if "ood" in assembled.module.output_names else None
+    detector = model.detector if "ood" in outputs else None
     kind = "ensemble" if isinstance(model, Ensemble) else "student"
     codes = selftest_codes(model.model.length)
     codes = codes[(codes != N_CODE).all(axis=1)]
@@ -99,10 +116,10 @@ def page_card(
         "targets": list(model.target_names),
         "units": model.units,
         "length": model.model.length,
-        "outputs": list(assembled.module.output_names),
-        "level": assembled.level,
-        "interval": assembled.interval,
-        "interval_about": _interval_about(assembled, model),
+        "outputs": list(outputs),
+        "level": level,
+        "interval": interval,
+        "interval_about": _interval_about(model, outputs, level, interval),
         "ood": None
         if detector is None
         else {"score": detector.score, "threshold_percentile": detector.threshold},
@@ -148,16 +165,18 @@ def render(card: Mapping[str, Any], *, backend: str, payload: Mapping[str, bytes
     return page
 
 
-def _interval_about(assembled: Assembled, model: Student | Ensemble) -> str:
-    if assembled.level is None:
+def _interval_about(
+    model: Student | Ensemble, outputs: Sequence[str], level: float | None, interval: str | None
+) -> str:
+    if level is None:
         return ""
-    share = f"{assembled.level * 100:g} %"
-    if model.calibration is None or "calibrated_std" not in assembled.module.output_names:
-        return f"what the network itself promises for one measurement; it was never compared with measurements ({assembled.interval})."
+    share = f"{level * 100:g} %"
+    if model.calibration is None or "calibrated_std" not in outputs:
+        return f"what the network itself promises for one measurement; it was never compared with measurements ({interval})."
     kind = "chosen so that" if model.calibration.is_conformal else "made so that about"
     return (
         f"{kind} {share} of measured values lie inside, for sequences like those it was calibrated on and measured as they were "
-        f"({assembled.interval}; {max(model.calibration.n_rows):,} sequences that no network had seen)."
+        f"({interval}; {max(model.calibration.n_rows):,} sequences that no network had seen)."
     )
 
 

@@ -150,14 +150,19 @@ def table_writer(path: Path, suffix: str, schema: pa.Schema) -> Iterator[Callabl
             yield writer.write_table
         return
     delimiter = "\t" if suffix == ".tsv" else ","
-    header = io.StringIO()
-    csv.writer(header, delimiter=delimiter, lineterminator="\n").writerow(schema.names)
     with path.open("wb") as file:
-        file.write(header.getvalue().encode())
-        yield lambda table: file.write(_rows_as_text(table, delimiter))
+        file.write(header_as_text(schema.names, delimiter))
+        yield lambda table: file.write(rows_as_text(table, delimiter))
 
 
-def _rows_as_text(table: pa.Table, delimiter: str) -> bytes:
+def header_as_text(names: list[str], delimiter: str) -> bytes:
+    """Return the first line of a table as text."""
+    header = io.StringIO()
+    csv.writer(header, delimiter=delimiter, lineterminator="\n").writerow(names)
+    return header.getvalue().encode()
+
+
+def rows_as_text(table: pa.Table, delimiter: str) -> bytes:
     """Return rows with texts in quotes only where one of them needs it; pyarrow knows all or none."""
     text = io.BytesIO()
     options = pa_csv.WriteOptions(include_header=False, delimiter=delimiter, quoting_style="none")

@@ -11,6 +11,7 @@ from numpy import ndarray
 from scipy.special import ndtr
 
 from octodon.predict.predictor import Predictor
+from octodon.records import Prediction
 from octodon.seq.codes import reverse_complement
 
 _SEQUENCES = 16_384
@@ -100,8 +101,12 @@ def _block(predictor: Predictor, ref: ndarray, alt: ndarray, both_strands: bool,
     windows = np.stack([ref, alt])
     if both_strands:
         windows = np.concatenate([windows, reverse_complement(windows)], axis=2)
-    shape = windows.shape[:3]  # allele, variant, window
     prediction = predictor.predict(windows.reshape(-1, windows.shape[3]), device=device)
+    return effects_said(prediction, windows.shape[:3])
+
+
+def effects_said(prediction: Prediction, shape: tuple[int, ...]) -> Effects:
+    """Return the effects that a prediction of all windows says, whose rows go by allele (2), variant and window."""
 
     def averaged(values: ndarray) -> ndarray:
         return values.astype(np.float64).reshape(*shape, *values.shape[1:]).mean(axis=2)

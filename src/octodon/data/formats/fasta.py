@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy import ndarray
 
 from octodon.data._arrow import Coder, compute, texts_of
-from octodon.data._files import existing_file, open_binary
+from octodon.data._files import open_binary
 from octodon.data.assemble import Measurements, assemble
 from octodon.data.examples import Examples
 from octodon.data.formats import readers
@@ -50,18 +50,25 @@ def read_fasta(path: str | Path, *, length: LengthPolicy | PolicyName = "refuse"
 
 def fasta_blocks(path: str | Path, policy: LengthPolicy) -> Iterator[tuple[pa.StringArray, ndarray]]:
     """Yield (ids, (n, l) codes) for successive blocks of records."""
-    coder = Coder(policy, str(path))
-    found = False
     with open_binary(path) as stream:
-        for block in _record_blocks(stream, existing_file(path)):
-            ids, letters, offsets = _parse(block)
-            found = True
-            yield ids, coder.block(letters, offsets)
+        yield from fasta_blocks_of(stream, policy, str(path))
+
+
+def fasta_blocks_of(
+    stream: io.BufferedIOBase, policy: LengthPolicy, where: str
+) -> Iterator[tuple[pa.StringArray, ndarray]]:
+    """Yield the same of FASTA that comes from anywhere; ``where`` is what to call it in a message."""
+    coder = Coder(policy, where)
+    found = False
+    for block in _record_blocks(stream, where):
+        ids, letters, offsets = _parse(block)
+        found = True
+        yield ids, coder.block(letters, offsets)
     if not found:
-        raise DataError(f"{path}: no records, expected at least one line that starts with '>'")
+        raise DataError(f"{where}: no records, expected at least one line that starts with '>'")
 
 
-def _record_blocks(stream: io.BufferedIOBase, file: Path) -> Iterator[bytes]:
+def _record_blocks(stream: io.BufferedIOBase, where: str) -> Iterator[bytes]:
     """Yield bytes that hold whole records, each starting with ">"."""
     rest = b""
     pieces: list[bytes] = []
@@ -71,7 +78,7 @@ def _record_blocks(stream: io.BufferedIOBase, file: Path) -> Iterator[bytes]:
             piece = piece.lstrip()
             if piece[:1] not in (b">", b""):
                 raise DataError(
-                    f"{file}: starts with {piece[:1]!r}, expected '>' (FASTA); name the format if it is not"
+                    f"{where}: starts with {piece[:1]!r}, expected '>' (FASTA); name the format if it is not"
                 )
             at_start = not piece
         # A boundary of pieces between the two bytes hides one record's start: its block is then a piece longer.
