@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from documents import REPOSITORY, SMALL, blocks, shell_lines, write_files_of_the_pages
+from documents import REPOSITORY, SMALL, blocks, check_octodon, shell_lines, write_files_of_the_pages
 
 import octodon
 
@@ -38,6 +38,9 @@ def test_the_commands_of_the_readme(cli: Callable[..., tuple[int, str, str]], fo
         if words[0] == "pip" or "experiments/" in " ".join(words):
             continue
         assert words[0] == "octodon", words
+        if words[1] == "serve":  # until it is told to end: tests/unit/test_serve_command.py
+            check_octodon(words[1:])
+            continue
         extra: list[str] = []
         if words[1] in ("run", "sweep", "distill"):
             extra = [part for setting in SMALL for part in ("--set", setting)]

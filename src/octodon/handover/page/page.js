@@ -8,7 +8,7 @@
   const SVG = "http://www.w3.org/2000/svg";
   let backend = null;
   let shown = null; // {ids, codes, columns, order, selected}
-  let map = null; // {row, effects (4 l t), reference (t)}
+  let map = null; // {row, codes, effects (4 l t), stds (4 l t) or null}
   let isBusy = false;
   let isStopped = false;
   let cursor = [0, 0];
@@ -106,7 +106,7 @@
     } catch (error) {
       tell("");
       shown = null; // what is left of an earlier answer would pass for this one
-      el("results").hidden = el("map-section").hidden = true;
+      for (const id of ["results", "map-section", "logo-section", "variants-section"]) el(id).hidden = true;
       refuse(error instanceof core.InputError ? error.message : `the network failed: ${error.message || error}`);
       if (!(error instanceof core.InputError)) throw error;
     }
@@ -251,20 +251,34 @@
     el("map-section").hidden = false;
     el("map-row").replaceChildren(...order().slice(0, SHOWN).map((one) => make("option", { value: one }, shown.ids[one] || `row ${one + 1}`)));
     el("map-row").value = String(row);
-    const said = await busy(`mutating ${shown.ids[row]}`, (onDone) => ask(asked.codes, onDone));
+    const said = await busy(`mutating ${shown.ids[row]}`, (onDone) => effectsOf(codes, asked.codes, row, onDone));
     if (said === null) {
       if (isStopped) tell("Stopped.");
       return;
     }
-    const effects = new Float64Array(4 * card.length * T);
-    asked.places.forEach(([position, base], i) => {
-      for (let k = 0; k < T; k++) {
-        effects[(position * 4 + base) * T + k] = said.mean[i * T + k] - shown.columns.mean[row * T + k];
-      }
-    });
-    map = { row, codes, effects };
+    const spread = (values) => {
+      const all = new Float64Array(4 * card.length * T);
+      asked.places.forEach(([position, base], i) => {
+        for (let k = 0; k < T; k++) all[(position * 4 + base) * T + k] = values(i, k);
+      });
+      return all;
+    };
+    map = { row, codes, effects: spread(said.effect), stds: said.std && spread(said.std) };
+    showMore();
     tell(`${core.many(shown.ids.length)} sequence${shown.ids.length > 1 ? "s" : ""} predicted.`);
     drawMap();
+  }
+
+  // Effect of every single mutation, and its std where the backend can tell it: {effect(i, k), std(i, k)}; null when stopped.
+  async function effectsOf(codes, mutants, row, onDone) {
+    if (backend.effects) {
+      const table = await backend.effects(codes, null);
+      const column = (name) => (i, k) => table[`${card.targets[k]}_${name}`][i];
+      const hasStd = `${card.targets[0]}_effect_epistemic_std` in table;
+      return { effect: column("effect"), std: hasStd ? column("effect_epistemic_std") : null };
+    }
+    const said = await ask(mutants, onDone);
+    return said && { effect: (i, k) => said.mean[i * T + k] - shown.columns.mean[row * T + k], std: null };
   }
 
   const effect = (position, base, k) => map.effects[(position * 4 + base) * T + k];
@@ -324,7 +338,8 @@
 
   function named(position, base, k) {
     const own = core.LETTERS[map.codes[position]];
-    return `${own}${position + 1}${core.LETTERS[base]} ${signed(effect(position, base, k))} ${card.units}`;
+    const std = map.stds ? ` (\u00b1 ${digits(map.stds[(position * 4 + base) * T + k])})` : "";
+    return `${own}${position + 1}${core.LETTERS[base]} ${signed(effect(position, base, k))}${std} ${card.units}`;
   }
 
   function moveTo(position, base, scroll) {
@@ -348,14 +363,96 @@
       ["ref", (i) => core.LETTERS[map.codes[rows[i][0]]]],
       ["alt", (i) => core.LETTERS[rows[i][1]]],
     ];
-    card.targets.forEach((target, k) => columns.push([`${target}_effect`, (i) => effect(...rows[i], k)]));
+    card.targets.forEach((target, k) => {
+      columns.push([`${target}_effect`, (i) => effect(...rows[i], k)]);
+      if (map.stds) columns.push([`${target}_effect_epistemic_std`, (i) => map.stds[(rows[i][0] * 4 + rows[i][1]) * T + k]]);
+    });
     return [columns, rows.length];
+  }
+
+  // ---- what only a service can do: logos, and variants with their std -------------------------------------------------
+
+  let logo = null; // {svg, address}
+  let effects = null; // table by column
+
+  function showMore() {
+    el("logo-section").hidden = !backend.logo;
+    el("variants-section").hidden = !backend.effects;
+    for (const id of ["logo-scroll", "logo-download", "variants-scroll", "variants-download"]) el(id).hidden = true;
+    el("logo-status").textContent = el("variants-status").textContent = "";
+    const middle = Math.floor(card.length / 2);
+    const own = core.LETTERS[map.codes[middle]];
+    el("mutations").placeholder = `${own}${middle + 1}${own === "A" ? "G" : "A"}`;
+  }
+
+  // Does one thing at a time, and says beside it what it is, or what is wrong.
+  async function beside(id, what, work) {
+    if (isBusy || !map) return;
+    el(id).textContent = `${what} ...`;
+    try {
+      await busy(what, work);
+      el(id).textContent = "";
+    } catch (error) {
+      el(id).textContent = error.message || String(error);
+      if (!(error instanceof core.InputError)) throw error;
+    } finally {
+      tell("");
+    }
+  }
+
+  function drawLogo() {
+    const [output, target] = JSON.parse(el("logo-output").value);
+    return beside("logo-status", "explaining", async () => {
+      const svg = await backend.logo(map.codes, shown.ids[map.row], { output, target, method: el("logo-method").value });
+      if (logo) URL.revokeObjectURL(logo.address);
+      logo = { svg, address: URL.createObjectURL(new Blob([svg], { type: "image/svg+xml" })) };
+      el("logo").src = logo.address;
+      el("logo").alt = `Logo of ${shown.ids[map.row]}: what each base contributes to ${output} of ${target}`;
+      await el("logo").decode().catch(() => {});
+      el("logo-scroll").hidden = el("logo-download").hidden = false;
+    });
+  }
+
+  function askVariants() {
+    return beside("variants-status", "asking", async () => {
+      const mutations = el("mutations").value.split(/[\n,;]/).map((one) => one.trim()).filter(Boolean);
+      if (!mutations.length) throw new core.InputError("no mutations; give at least one, such as " + el("mutations").placeholder);
+      effects = await backend.effects(map.codes, mutations);
+      showVariants();
+    });
+  }
+
+  function showVariants() {
+    const has = (name) => `${card.targets[0]}_${name}` in effects;
+    const head = make("tr", {}, make("th", { scope: "col" }, "Mutation"));
+    for (const target of card.targets) {
+      head.append(make("th", { scope: "col" }, target, make("small", {}, `effect${has("effect_lower") ? " and 95 % interval" : ""}, ${card.units}`)));
+      if (has("sign_prob")) head.append(make("th", { scope: "col" }, "Direction", make("small", {}, "probability")));
+    }
+    el("variants-table").tHead.replaceChildren(head);
+    const lines = effects.id.map((id, i) => {
+      const line = make("tr", {}, make("th", { scope: "row" }, id));
+      for (const target of card.targets) {
+        const at = (name) => effects[`${target}_${name}`][i];
+        const text = make("span", { class: "numbers" }, signed(at("effect")));
+        if (has("effect_lower")) text.append(make("span", {}, ` [${signed(at("effect_lower"))} to ${signed(at("effect_upper"))}]`));
+        line.append(make("td", {}, text));
+        if (has("sign_prob")) line.append(make("td", {}, `${at("effect") < 0 ? "down" : "up"} ${at("sign_prob").toFixed(2)}`));
+      }
+      return line;
+    });
+    el("variants-table").tBodies[0].replaceChildren(...lines);
+    el("variants-scroll").hidden = el("variants-download").hidden = false;
+  }
+
+  function variantsTable() {
+    return core.tsv(Object.keys(effects).map((name) => [name, (i) => effects[name][i]]), effects.id.length);
   }
 
   // ---- the rest -----------------------------------------------------------------------------------------------------
 
-  function save(name, content) {
-    const link = make("a", { href: URL.createObjectURL(new Blob([content], { type: "text/tab-separated-values" })), download: name });
+  function save(name, content, type = "text/tab-separated-values") {
+    const link = make("a", { href: URL.createObjectURL(new Blob([content], { type })), download: name });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   }
@@ -392,6 +489,14 @@
     el("legend").textContent = `All bars share one axis; the dashed line is 0.${card.interval ? ` Interval: ${card.interval}.` : ""} Choose a row to see its map of mutations.`;
     el("map-about").textContent = "How the predicted activity changes when one base is replaced. Arrow keys move through the map.";
     el("map-target").replaceChildren(...targets.map((target, k) => make("option", { value: k }, target)));
+    const explained = [["activity", ""], ["epistemic_std", "what is unknown of "], ["aleatoric_std", "the noise of "]];
+    el("logo-output").replaceChildren(
+      ...targets.flatMap((target) =>
+        explained
+          .filter(([output]) => output === "activity" || has(output))
+          .map(([output, words]) => make("option", { value: JSON.stringify([output, target]) }, words + target)),
+      ),
+    );
     el("made").textContent = card.made;
     el("policy").value = card.policy.name;
     el("left-flank").value = card.policy.left;
@@ -424,17 +529,17 @@
     el("sort").addEventListener("change", fillRows);
     el("download").addEventListener("click", () => save("predictions.tsv", table()));
     el("map-download").addEventListener("click", () => map && save(`mutations_${shown.ids[map.row]}.tsv`, core.tsv(...mapColumns())));
-    el("map-row").addEventListener("change", () => !isBusy && showMap(Number(el("map-row").value)));
+    el("map-row").addEventListener("change", () => choose(Number(el("map-row").value)));
     el("map-target").addEventListener("change", () => map && drawMap());
-    const choose = (event) => {
+    const chooseLine = (event) => {
       const line = event.target.closest("tr");
-      if (line && line.dataset.row !== undefined && !isBusy) showMap(Number(line.dataset.row));
+      if (line && line.dataset.row !== undefined) choose(Number(line.dataset.row));
     };
-    el("table").addEventListener("click", choose);
+    el("table").addEventListener("click", chooseLine);
     el("table").addEventListener("keydown", (event) => {
       if (event.key === "Enter" || event.key === " ") {
         event.preventDefault();
-        choose(event);
+        chooseLine(event);
       }
     });
     el("map-scroll").addEventListener("keydown", (event) => {
@@ -444,6 +549,10 @@
       const [p, b] = [cursor[0] + step[0], cursor[1] + step[1]];
       moveTo(Math.min(Math.max(p, 0), card.length - 1), Math.min(Math.max(b, 0), 3), true);
     });
+    el("logo-draw").addEventListener("click", drawLogo);
+    el("logo-download").addEventListener("click", () => save(`logo_${shown.ids[map.row]}.svg`, logo.svg, "image/svg+xml"));
+    el("variants-ask").addEventListener("click", askVariants);
+    el("variants-download").addEventListener("click", () => save(`variants_${shown.ids[map.row]}.tsv`, variantsTable()));
     const drop = el("drop");
     for (const name of ["dragenter", "dragover"]) {
       drop.addEventListener(name, (event) => {
@@ -457,6 +566,18 @@
       event.preventDefault();
       open(event.dataTransfer.files[0]);
     });
+  }
+
+  async function choose(row) {
+    if (isBusy) return;
+    refuse("");
+    try {
+      await showMap(row);
+    } catch (error) {
+      tell("");
+      refuse(error.message || String(error));
+      if (!(error instanceof core.InputError)) throw error;
+    }
   }
 
   function table() {
@@ -478,5 +599,5 @@
     },
   );
   // For people who like the console, and for tests.
-  window.octodon = { card, ready, predictText, table: () => shown && table(), map: () => map && core.tsv(...mapColumns()) };
+  window.octodon = { card, ready, predictText, table: () => shown && table(), map: () => map && core.tsv(...mapColumns()), choose, drawLogo, askVariants, variants: () => effects && variantsTable() };
 })();

@@ -1,0 +1,447 @@
+"""The service says what the commands say, and no more than one line where it says no."""
+
+import asyncio
+import json
+import re
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import numpy as np
+import pandas as pd
+import pytest
+from exported import complete_student, random_sequences, small_student
+from starlette.testclient import TestClient
+from typer.testing import CliRunner
+
+from octodon.artifact.bundle import load, save
+from octodon.attribution.attribute import attribute
+from octodon.cli.main import app as cli
+from octodon.data.lengths import LengthPolicy
+from octodon.errors import ConfigError, DataError, OctodonError, RunError
+from octodon.seq.codes import decode
+from octodon.serve.app import make_app
+from octodon.serve.limits import Limits
+from octodon.serve.service import Service
+from octodon.serve.start import run
+
+LENGTH = 62
+LIMITS = Limits(sequences=200, megabytes=0.05, waiting=400, seconds=30.0)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a bundle."""
+    made = tmp_path_factory.mktemp("serve")
+    save(complete_student(LENGTH), made / "student")
+    return made
+
+
+def started(folder: Path, **options: Any) -> Service:
+    service = Service(load(folder / "student"), device="cpu", **({"limits": LIMITS} | options))
+    service.worker.start()
+    return service
+
+
+@pytest.fixture(scope="module")
+def service(folder: Path) -> Iterator[Service]:
+    made = started(folder, name="run/student")
+    yield made
+    assert made.worker.stop(10.0)
+
+
+@pytest.fixture(scope="module")
+def client(service: Service) -> Iterator[TestClient]:
+    with TestClient(make_app(service), raise_server_exceptions=False) as made:
+        yield made
+
+
+def fasta(sequences: list[str]) -> str:
+    return "".join(f">s{i} a description\n{text[:40]}\n{text[40:]}\n" for i, text in enumerate(sequences))
+
+
+def of_command(folder: Path, *words: str, text: str = "", out: str = "out.tsv") -> bytes | str:
+    """Return the file that a command writes, or its error."""
+    (folder / "in.fa").write_text(text)
+    (folder / out).unlink(missing_ok=True)
+    words = tuple(word.replace("@", f"{folder}/") for word in words)
+    result = CliRunner().invoke(cli, [*words, "--out", str(folder / out), "--quiet", "--device", "cpu"])
+    if isinstance(result.exception, OctodonError):
+        return str(result.exception)
+    assert result.exception is None, result.output
+    return (folder / out).read_bytes()
+
+
+def ask(client: TestClient, path: str, **body: Any) -> dict[str, Any]:
+    answer = client.post(path, json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "options"),
+    [
+        ({}, ()),
+        ({"level": "0.5"}, ("--level", "0.5")),
+        ({"calibrated": "false"}, ("--uncalibrated",)),
+        ({"calibrated": "false", "level": "0.8"}, ("--uncalibrated", "--level", "0.8")),
+    ],
+)
+def test_fasta_becomes_the_file_of_predict(
+    client: TestClient, folder: Path, parameters: dict[str, str], options: tuple[str, ...]
+) -> None:
+    text = fasta(decode(random_sequences(100, LENGTH, seed=8, n_share=0.02)))
+    expected = of_command(folder, "predict", "@student", "@in.fa", *options, text=text)
+    asked = parameters | {"format": "tsv"}
+    for kind in ("text/plain", "text/x-fasta; charset=utf-8", "application/x-www-form-urlencoded"):
+        got = client.post("/predict", params=asked, content=text, headers={"Content-Type": kind})
+        assert got.headers["content-type"] == "text/tab-separated-values; charset=utf-8"
+        assert got.content == expected  # to the byte
+
+
+def test_json_holds_the_same_digits(client: TestClient, folder: Path) -> None:
+    sequences = decode(random_sequences(7, LENGTH, seed=2))
+    ids = ["a", "b\tc", 'say "d"', "é\u2028", "", "f", "f"]
+    said = ask(client, "/predict", sequences=[sequences[0].lower(), *sequences[1:]], ids=ids)
+    assert said["units"] == "log2"
+    table = pd.DataFrame(said["table"])
+    assert table.pop("id").tolist() == ids
+    expected = of_command(folder, "predict", "@student", "@in.fa", text=fasta(sequences))
+    assert isinstance(expected, bytes)
+    written = pd.read_csv(StringIO(expected.decode()), sep="\t").drop(columns="id")
+    assert list(table.columns) == list(written.columns)
+    assert {"Dev_lower", "Hk_aleatoric_std", "ood_score", "ood", "interval"} <= set(table.columns)
+    for name in table.columns:
+        assert table[name].tolist() == written[name].tolist()
+    assert ask(client, "/predict", sequences=sequences[:2])["table"]["id"] == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "left", "right", "lengths"),
+    [
+        ("crop", "", "", (LENGTH, LENGTH + 5, LENGTH + 8)),
+        ("flank", "GATTACAGATT", "TTAACCGGTAA", (LENGTH, LENGTH - 3, LENGTH - 22)),
+        ("flank", "GAT", "TTAACCGGTAACC", (LENGTH - 16, LENGTH - 16)),  # unequal: whole
+        ("flank", "GAT", "TTAACCGGTAACC", (LENGTH - 2, LENGTH - 7)),  # unequal: equally as far as they reach
+    ],
+)
+def test_other_lengths_become_what_predict_makes_of_them(
+    client: TestClient, folder: Path, policy: str, left: str, right: str, lengths: tuple[int, ...]
+) -> None:
+    sequences = [decode(random_sequences(1, n, seed=n))[0] for n in lengths]
+    flanks = ("--left-flank", left, "--right-flank", right) if policy == "flank" else ()
+    command = ("predict", "@student", "@in.fa", "--length", policy, *flanks)
+    expected = of_command(folder, *command, text=fasta(sequences))
+    asked = {"length": policy, "left_flank": left, "right_flank": right, "format": "tsv"}
+    assert client.post("/predict", params=asked, content=fasta(sequences)).content == expected
+    ids = [f"s{i}" for i in range(len(lengths))]
+    assert (
+        client.post("/predict", params=asked, json={"sequences": sequences, "ids": ids}).content == expected
+    )
+
+
+def test_a_service_has_a_policy_of_its_own(folder: Path) -> None:
+    service = started(folder, length=LengthPolicy(policy="crop", length_bp=1))
+    with TestClient(make_app(service)) as client:
+        long = decode(random_sequences(1, LENGTH + 4))
+        assert ask(client, "/predict", sequences=long)["table"]["id"] == ["1"]
+        assert client.post("/predict?length=refuse", json={"sequences": long}).status_code == 422
+    service.worker.stop(10.0)
+
+
+GOOD = "A" * LENGTH
+TOO_MANY = ">a\n" + ">b\nA\n" * 200
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "kind", "status", "line"),
+    [
+        (
+            "/predict",
+            f'{{"sequences": ["{GOOD}", "{GOOD[1:]}X"]}}',
+            "json",
+            422,
+            r"row 2, position 62: 'X' is no base",
+        ),
+        (
+            "/predict",
+            '{"sequences": ["ACGT"]}',
+            "json",
+            422,
+            r"row 1 has 4 bases, expected 62 .*\?length=crop, or",
+        ),
+        ("/predict", '{"sequences": [""]}', "json", 422, r"row 1 has no sequence"),
+        ("/predict", '{"sequences": []}', "json", 422, r"body: sequences: List should have at least 1 item"),
+        ("/predict", '{"sequences": [3]}', "json", 422, r"body: sequences.0: Input should be a valid string"),
+        ("/predict", f'{{"sequences": ["{GOOD}"], "id": 1}}', "json", 422, r"body: id: Extra inputs"),
+        ("/predict", f'{{"sequences": ["{GOOD}"], "ids": []}}', "json", 422, r"ids: 0 for 1 sequences"),
+        ("/predict", '{"sequences": ["\\ud800"]}', "json", 422, r"body: Invalid JSON"),
+        ("/predict", "[" * 5000, "json", 422, r"body: Invalid JSON: recursion limit"),
+        ("/predict", "", "json", 422, r"body: Invalid JSON"),
+        ("/predict", "", "plain", 422, r"FASTA: no records"),
+        ("/predict", "ACGT", "plain", 422, r"FASTA: starts with b'A', expected '>'"),
+        ("/predict", b">a\n\xff\xfe", "plain", 422, r"FASTA: byte 4 is not text \(UTF-8\)"),
+        ("/predict", f">a\n{GOOD}\n>b\n", "plain", 422, r"row 2 has no sequence"),
+        ("/predict", ">a\n", "xml", 415, r"body: 'text/xml', expected application/json"),
+        ("/predict", "A" * 60_000, "plain", 413, r"body: more than 0.05 MB; send it in parts"),
+        ("/predict", TOO_MANY, "plain", 413, r"201 sequences, at most 200 in one request"),
+        ("/predict", json.dumps({"sequences": ["A"] * 201}), "json", 413, r"201 sequences, at most 200"),
+        (
+            "/predict?level=1.5",
+            f">a\n{GOOD}",
+            "plain",
+            422,
+            r"parameters: level: Input should be less than 1",
+        ),
+        ("/predict?nonsense=1", f">a\n{GOOD}", "plain", 422, r"parameters: nonsense: Extra inputs"),
+        (
+            "/predict?left_flank=A",
+            f">a\n{GOOD}",
+            "plain",
+            422,
+            r"length: policy 'refuse' with left_flank 'A'",
+        ),
+        ("/attribute?target=Dev&method=ims", f">a\n{GOOD}", "plain", 422, r"ims"),
+        ("/attribute", f">a\n{GOOD}", "plain", 422, r"target: the model has 2 targets \(Dev, Hk\); name one"),
+        ("/attribute?target=Dev", f">a\n{GOOD}\n" * 17, "plain", 413, r"17 sequences, at most 16 maps"),
+        ("/variants", f">a\n{GOOD}", "plain", 415, r"body: 'text/plain', expected application/json"),
+        ("/variants", f'{{"sequence": "{GOOD}", "mutations": ["G4C"]}}', "json", 422, r"has A at position 4"),
+        ("/variants", f'{{"sequence": "{GOOD}", "mutations": ["A99C"]}}', "json", 422, r"has 62 bases"),
+        ("/variants", f'{{"sequence": "{GOOD}", "mutations": ["A4A"]}}', "json", 422, r"changes nothing"),
+        (
+            "/variants",
+            f'{{"sequence": "{GOOD}", "mutations": ["del4"]}}',
+            "json",
+            422,
+            r"'del4', expected such as",
+        ),
+        ("/variants", f'{{"ref": ["{GOOD}"], "alt": []}}', "json", 422, r"body: pairs.alt: List should have"),
+        (
+            "/variants",
+            f'{{"ref": ["{GOOD}"], "alt": ["A"]}}',
+            "json",
+            422,
+            r"alt: row 1 has 1 bases, expected 62",
+        ),
+        ("/variants", f'{{"ref": ["{GOOD}"], "alt": ["A", "A"]}}', "json", 422, r"ref: 1 sequences, alt: 2"),
+        ("/variants", '{"mutations": ["A1C"]}', "json", 422, r"body: mutations.sequence: Field required"),
+        ("/nowhere", "", "json", 404, r"POST /nowhere: not found; the addresses are described at /docs"),
+        ("/health", "", "json", 405, r"POST /health: method not allowed"),
+    ],
+)
+def test_mistakes_are_one_line_with_their_status(
+    client: TestClient, path: str, content: str | bytes, kind: str, status: int, line: str
+) -> None:
+    media = {"json": "application/json", "plain": "text/plain", "xml": "text/xml"}[kind]
+    answer = client.post(path, content=content, headers={"Content-Type": media})
+    said = answer.json()
+    assert list(said) == ["error"]
+    assert re.search(line, said["error"]), said
+    assert "\n" not in said["error"]
+    assert answer.status_code == status
+
+
+def test_a_long_body_is_not_read_to_its_end(client: TestClient) -> None:
+    read = 0
+
+    def pieces() -> Iterator[bytes]:  # without a Content-Length
+        nonlocal read
+        for _ in range(50):
+            read += 1
+            yield b"A" * 10_000
+
+    answer = client.post("/predict", content=pieces(), headers={"Content-Type": "text/plain"})
+    assert answer.status_code == 413
+    packed = client.post("/predict", content=b"x", headers={"Content-Encoding": "gzip"})
+    assert (packed.status_code, packed.json()["error"]) == (415, "body: compressed; send it as it is")
+
+
+def test_requests_that_come_together_share_a_batch_and_change_nothing(folder: Path) -> None:
+    service = started(folder)
+    application = make_app(service)
+    sequences = decode(random_sequences(30, LENGTH, seed=5))
+    go = threading.Event()
+    service.worker.call(lambda: go.wait(10))
+
+    async def all_at_once() -> list[dict[str, Any]]:
+        transport = httpx2.ASGITransport(application)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
+            asked = [
+                asyncio.create_task(client.post("/predict", json={"sequences": [one]})) for one in sequences
+            ]
+            while service.gauges()["octodon_waiting_sequences"][1] < len(sequences):
+                await asyncio.sleep(0.005)
+            go.set()
+            return [(await one).json()["table"] for one in asked]
+
+    together = pd.concat([pd.DataFrame(table) for table in asyncio.run(all_at_once())])
+    assert "\noctodon_batches_total 1\n" in service.counters.text({})
+    with TestClient(application) as client:
+        alone = pd.concat(
+            [pd.DataFrame(ask(client, "/predict", sequences=[one])["table"]) for one in sequences[:5]]
+        )
+        whole = pd.DataFrame(ask(client, "/predict", sequences=sequences)["table"])
+    numbers = [name for name in alone.columns if name.partition("_")[0] in ("Dev", "Hk")]
+    # the last bits of float32 may depend on the shape of a batch, nothing else
+    np.testing.assert_allclose(together[numbers][:5], alone[numbers], atol=5e-6, rtol=5e-6)
+    np.testing.assert_allclose(together[numbers], whole[numbers], atol=5e-6, rtol=5e-6)
+    service.worker.stop(10.0)
+
+
+def test_a_service_that_is_busy_says_so(folder: Path) -> None:
+    service = started(folder, limits=Limits(sequences=10, waiting=15, requests=3, seconds=0.4))
+    application = make_app(service)
+    go = threading.Event()
+    service.worker.call(lambda: go.wait(20))
+    ten = {"sequences": decode(random_sequences(10, LENGTH))}
+
+    async def crowd() -> list[httpx2.Response]:
+        transport = httpx2.ASGITransport(application)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
+            first = asyncio.create_task(client.post("/predict", json=ten))
+            while service.gauges()["octodon_waiting_sequences"][1] < 10:
+                await asyncio.sleep(0.005)
+            full = await client.post("/predict", json=ten)
+            others = [asyncio.create_task(client.post("/predict", json={"sequences": [GOOD]})) for _ in "ab"]
+            while service.gauges()["octodon_open_requests"][1] < 3:
+                await asyncio.sleep(0.005)
+            many = await client.post("/predict", json={"sequences": [GOOD]})
+            assert (await client.get("/health")).json() == {"status": "ready"}
+            return [full, many, await first, *[await one for one in others]]
+
+    answers = asyncio.run(crowd())
+    lines = [answer.json()["error"] for answer in answers]
+    assert [answer.status_code for answer in answers] == [503] * 5
+    assert lines[0] == "busy: 10 sequences wait already; try again in a moment"
+    assert lines[1] == "busy: 3 requests at work; try again in a moment"
+    assert lines[2] == "took longer than 0.4 s; send less at once, or try again later"
+    assert all(answer.headers["retry-after"] == "1" for answer in answers)
+    go.set()
+    with TestClient(application) as client:  # and goes on as if nothing had been
+        assert ask(client, "/predict", **ten)["table"]["id"][9] == "10"
+        assert service.gauges()["octodon_waiting_sequences"][1] == 0
+        assert service.gauges()["octodon_open_requests"][1] == 0
+    service.worker.stop(10.0)
+
+
+def test_pairs_become_the_table_of_variants(client: TestClient, folder: Path) -> None:
+    rng = np.random.default_rng(3)
+    ref = random_sequences(12, LENGTH, seed=1, n_share=0)
+    alt = ref.copy()
+    alt[np.arange(12), rng.integers(0, LENGTH, 12)] = rng.integers(0, 4, 12)
+    pairs = {"ref": decode(ref), "alt": decode(alt), "ids": [f"v{i}" for i in range(12)]}
+    pd.DataFrame(pairs).to_csv(folder / "pairs.tsv", sep="\t", index=False)
+    command = (
+        "variants",
+        "@student",
+        "--table",
+        "@pairs.tsv",
+        "--id",
+        "ids",
+        "--null",
+        "0",
+        "--level",
+        "0.8",
+    )
+    expected = of_command(folder, *command)
+    assert isinstance(expected, bytes)
+    got = client.post("/variants?format=tsv&level=0.8", json=pairs).content
+    assert got == expected
+
+
+def test_mutations_of_a_sequence_are_named_by_base_and_position(client: TestClient, service: Service) -> None:
+    codes = random_sequences(1, LENGTH, seed=9, n_share=0.05)
+    text = decode(codes)[0]
+    everything = pd.DataFrame(ask(client, "/variants", sequence=text)["table"])
+    assert len(everything) == 3 * LENGTH + int((codes == 4).sum())
+    both = "+".join(everything["id"][[4, 100]]).lower()
+    few = pd.DataFrame(
+        ask(client, "/variants", sequence=text, mutations=[everything["id"][100], both])["table"]
+    )
+    assert few["id"].tolist() == [everything["id"][100], both]
+    mutants = np.repeat(codes, 3, axis=0)
+    for row, name in ((1, everything["id"][100]), (2, everything["id"][100]), (2, everything["id"][4])):
+        assert name[0] == text[int(name[1:-1]) - 1]
+        mutants[row, int(name[1:-1]) - 1] = "ACGT".index(name[-1])
+    said = service.model.predict(mutants, device="cpu").mean
+    np.testing.assert_allclose(few[["Dev_effect", "Hk_effect"]], said[1:] - said[:1], atol=5e-6)
+    assert everything["Dev_effect"][100] == pytest.approx(few["Dev_effect"][0], abs=2e-6)
+
+
+def test_maps_are_those_of_attribute_and_logos_are_pictures(client: TestClient, service: Service) -> None:
+    codes = random_sequences(2, LENGTH, seed=7)
+    body = {"sequences": decode(codes), "ids": ["a<b", "c"]}
+    said = client.post("/attribute?target=Dev&minus=Hk&method=ism", json=body).json()
+    assert (said["method"], said["output"], said["units"]) == ("ism", "activity of Dev - Hk", "log2")
+    found = attribute(service.model, codes, method="ism", target=("Dev", "Hk"), device="cpu")
+    table = pd.DataFrame(said["table"])
+    np.testing.assert_allclose(table["contribution"], found.observed.ravel(), atol=1e-6)
+    np.testing.assert_allclose(table[list("ACGT")], found.maps.transpose(0, 2, 1).reshape(-1, 4), atol=1e-6)
+    assert "".join(table["base"]) == "".join(decode(codes))
+    assert table["position"].tolist() == [*range(1, LENGTH + 1)] * 2
+    picture = client.post("/attribute?target=Hk&method=saliency&format=svg", json=body)
+    assert picture.headers["content-type"].startswith("image/svg+xml")
+    assert b"<svg" in picture.content[:600]
+    assert b"</svg>" in picture.content[-20:]
+    assert b"a<b" not in picture.content
+
+
+def test_what_is_served_how_it_fares_and_how_it_is_asked(folder: Path) -> None:
+    service = started(folder, name="run/student")
+    with TestClient(make_app(service, title="<T>")) as client:
+        told = client.get("/model").json()
+        assert (told["bundle"], told["kind"], told["length"]) == ("run/student", "student", LENGTH)
+        assert told["outputs"][-2:] == ["ood_score", "ood"]
+        assert (told["level"], told["limits"]["sequences"]) == (0.9, 200)
+        ask(client, "/predict", sequences=[GOOD] * 3)
+        client.get("/nowhere")
+        client.get("/else/where")
+        text = client.get("/metrics").text
+        for line in (
+            'octodon_requests_total{path="/predict",status="200"} 1',
+            'octodon_requests_total{path="other",status="404"} 2',
+            'octodon_request_seconds_bucket{path="/predict",le="+Inf"} 1',
+            "octodon_sequences_total 3",
+            "octodon_waiting_sequences 0",
+        ):
+            assert f"\n{line}\n" in text
+        assert all(
+            re.fullmatch(r"# (HELP|TYPE) \w+ .+|\w+(\{.+\})? [\d.e+-]+", line) for line in text.splitlines()
+        )
+        page, reference = client.get("/").text, client.get("/docs").text
+        assert "<title>&lt;T&gt;</title>" in page
+        for content in (page, reference):  # no other server is asked for anything
+            assert not re.search(r'(src|href)="(https?:)?//|url\(|@import', content)
+        for path in client.get("/openapi.json").json()["paths"]:
+            assert f" {path}</code></h2>" in reference
+    service.worker.stop(10.0)
+
+
+def test_a_service_that_cannot_be_is_refused_at_the_start(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(DataError, match="never calibrated"):
+        Service(small_student(), level=0.9, device="cpu")
+    with pytest.raises(ConfigError, match="expected more than 0"):
+        Limits(seconds=0.0)
+    with pytest.raises(ConfigError, match="would then never be answered"):
+        Limits(sequences=10, waiting=5)
+    service = Service(small_student(), device="cpu")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(RunError, match=rf"cannot listen at 127.0.0.1, port {port}: .*another --port"):
+            run(service, host="127.0.0.1", port=port)
+    monkeypatch.delitem(sys.modules, "octodon.serve.start")
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    result = CliRunner().invoke(cli, ["serve", str(folder / "student")])
+    assert isinstance(result.exception, ConfigError)
+    assert str(result.exception) == (
+        "serve: uvicorn is not installed; install the extra: pip install 'octodon[serve]'"
+    )
