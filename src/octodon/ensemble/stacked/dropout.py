@@ -27,6 +27,8 @@ class StreamDropout(nn.Module):
     """Dropout with masks from ``keys``: (2,) for one member, (m, 2) for m members stacked on the batch axis."""
 
     keys: Tensor
+    in_one_pass = True
+    """Whether a kernel may be asked; ``torch.func`` cannot look into one."""
 
     def __init__(self, probability: float, layer: int) -> None:
         super().__init__()
@@ -45,7 +47,7 @@ class StreamDropout(nn.Module):
         stacked = self.keys.unflatten(0, (-1,)) if self.keys.dim() == 2 else None
         y = x if stacked is None else x.unflatten(0, (len(stacked), -1))
         shape = y.shape if stacked is None else y.shape[1:]
-        if x.is_cuda and has_triton() and not torch.compiler.is_compiling():
+        if self.in_one_pass and x.is_cuda and has_triton() and not torch.compiler.is_compiling():
             return _InOnePass.apply(x, self._place(shape, call, x.device), self.keys, self.probability)  # type: ignore[no-any-return]
         keep = _keep(self._place(shape, call, x.device), self.keys, self.probability)
         y = y * (keep.to(x.dtype) * (1 / (1 - self.probability)))

@@ -117,17 +117,28 @@ class Stepper:
     def run(self, steps: int | None = None) -> None:
         """Make all steps of the epoch, or its first ``steps``; on a GPU they are queued, not awaited."""
         for step, piece in enumerate(self.slices[:steps]):
-            altered = self._altered(step, piece) if self.config.augment else None
-            if self._graph is not None and step < self.full_steps:
-                if altered is not None:
-                    self._inputs.copy_(altered)
-                self._graph.replay()
-            else:
-                self._advance(self._rows(piece), altered)
+            self._step(step, piece)
+
+    def losses_by_step(self, steps: int) -> list[Float64[Tensor, " m"]]:
+        """Make the first steps of the epoch; return every member's mean loss up to each of them."""
+        found = []
+        for step, piece in enumerate(self.slices[:steps]):
+            self._step(step, piece)
+            found.append(self.train_losses())
+        return found
 
     def train_losses(self) -> Float64[Tensor, " m"]:
         """Return the mean loss of the epoch so far, of every member."""
         return self.totals[0] / self.totals[1]
+
+    def _step(self, step: int, piece: slice) -> None:
+        altered = self._altered(step, piece) if self.config.augment else None
+        if self._graph is not None and step < self.full_steps:
+            if altered is not None:
+                self._inputs.copy_(altered)
+            self._graph.replay()
+        else:
+            self._advance(self._rows(piece), altered)
 
     def _rows(self, piece: slice) -> Int64[Tensor, "m b"]:
         return self.order[:, piece]
@@ -271,7 +282,7 @@ def _optimiser(
     With one group a member and the same fused kernel as for a network alone, so that the same gradients give the same bits; on
     a GPU with Triton one kernel for all members.
     """
-    if state.flat.is_cuda and has_triton():
+    if state.flat.is_cuda and state.flat.dtype == torch.float32 and has_triton():
         return _AdamOfRows(state, config, rate)
     groups = []
     for member in range(len(state)):

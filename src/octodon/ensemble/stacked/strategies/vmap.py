@@ -27,6 +27,8 @@ class Vmap(Strategy):
             if type(module) is layers.Conv1d:
                 # PyTorch's own: ours are made for a CPU, and ``first_block`` would write statistics of one network.
                 module.__class__ = nn.Conv1d  # type: ignore[assignment]  # the same fields, another forward
+            if isinstance(module, StreamDropout):
+                module.in_one_pass = False
         self.leaves_by_name = self._stacked_leaves()
         paths = [path for path, m in self.network.named_modules() if isinstance(m, StreamDropout)]
         self.mapped = self.leaves_by_name | dict(self.state.buffers) | {f"{p}.keys": self.keys for p in paths}
