@@ -15,6 +15,7 @@ import httpx2
 import numpy as np
 import pandas as pd
 import pytest
+import tiny
 from exported import complete_student, random_sequences, small_student
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
@@ -261,6 +262,21 @@ def test_a_long_body_is_not_read_to_its_end(client: TestClient) -> None:
     assert (packed.status_code, packed.json()["error"]) == (415, "body: compressed; send it as it is")
 
 
+def test_who_hangs_up_leaves_no_trace(service: Service) -> None:
+    said: list[Any] = []
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    scope = {"type": "http", "method": "POST", "path": "/predict", "headers": [], "query_string": b""}
+    asyncio.run(make_app(service)(scope | {"root_path": "", "http_version": "1.1"}, receive, send))
+    assert said[0]["status"] == 400
+    assert service.gauges()["octodon_open_requests"][1] == 0
+
+
 def test_requests_that_come_together_share_a_batch_and_change_nothing(folder: Path) -> None:
     service = started(folder)
     application = make_app(service)
@@ -352,6 +368,24 @@ def test_pairs_become_the_table_of_variants(client: TestClient, folder: Path) ->
     assert isinstance(expected, bytes)
     got = client.post("/variants?format=tsv&level=0.8", json=pairs).content
     assert got == expected
+
+
+def test_an_ensemble_says_how_sure_it_is_of_each_difference() -> None:
+    model = tiny.ensemble()
+    service = Service(model, device="cpu")
+    service.worker.start()
+    ref = random_sequences(2, tiny.LENGTH, seed=2, n_share=0)
+    alt = ref[:, ::-1].copy()
+    with TestClient(make_app(service)) as client:
+        assert client.get("/model").json()["kind"] == "ensemble"
+        found = pd.DataFrame(ask(client, "/variants", ref=decode(ref), alt=decode(alt))["table"])
+    members = model.predict_members(alt).mean - model.predict_members(ref).mean
+    for position, target in enumerate(tiny.TARGETS):
+        std = members[..., position].std(axis=0)
+        np.testing.assert_allclose(found[f"{target}_effect_epistemic_std"], std, rtol=1e-4)
+        half = (found[f"{target}_effect_upper"] - found[f"{target}_effect_lower"]) / 2
+        np.testing.assert_allclose(half, 1.959964 * std, rtol=1e-4)
+    service.worker.stop(10.0)
 
 
 def test_mutations_of_a_sequence_are_named_by_base_and_position(client: TestClient, service: Service) -> None:

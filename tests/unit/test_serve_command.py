@@ -133,9 +133,12 @@ def test_told_to_end_it_answers_what_it_has_begun(running: Running) -> None:
         httpx2.get(f"{running.address}health")
 
 
-def test_it_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_it_does_not_wait_for_ever(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What an end that is not waited for means: its own line to whoever asked, and no traceback."""
     service = Service(small_student(), device="cpu")
-    codes, lines = [], []
+    codes, lines, answers = [], [], []
     monkeypatch.setattr(os, "_exit", codes.append)
     go = threading.Event()
     service.worker.call(lambda: go.wait(60))
@@ -153,13 +156,16 @@ def test_it_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch, caplog: pyte
             while service.gauges()["octodon_waiting_sequences"][1] == 0:
                 time.sleep(0.01)
             os.kill(os.getpid(), signal.SIGTERM)
-            asking.recv(100)
+            answers.append(asking.recv(4096).decode())
 
     before = signal.getsignal(signal.SIGTERM)
     began = time.monotonic()
     start.run(service, host="127.0.0.1", port=0, end_seconds=0.5, say=use)
     assert time.monotonic() - began < 20
     assert codes == [1]
+    assert answers[0].startswith("HTTP/1.1 503 ")
+    assert '{"error":"the service is ending; try again in a moment"}' in answers[0]
+    assert "Traceback" not in caplog.text + capfd.readouterr().err
     assert lines[1].endswith("one of them unfinished")
     assert signal.getsignal(signal.SIGTERM) is before
     go.set()

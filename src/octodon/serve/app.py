@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import octodon
@@ -254,6 +255,7 @@ def make_app(
     app.add_exception_handler(OctodonError, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_parameters)
     app.add_exception_handler(HTTPException, _refuse_address)
+    app.add_exception_handler(ClientDisconnect, _forget)
     app.add_exception_handler(Exception, _fail)
     return app
 
@@ -327,6 +329,10 @@ async def _refuse_address(request: Request, error: Exception) -> JSONResponse:
     what = f"{request.method} {request.url.path}"[:200]
     line = f"{what}: {error.detail.lower()}; the addresses are described at /docs"
     return JSONResponse({"error": line}, error.status_code, error.headers)
+
+
+async def _forget(request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"error": "the body ended before its end"}, 400)  # whoever sent it has gone
 
 
 async def _fail(request: Request, error: Exception) -> JSONResponse:

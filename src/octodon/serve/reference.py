@@ -11,10 +11,12 @@ from octodon.serve.service import Service
 _STYLE = """
 :root { color-scheme: light dark; }
 body { margin: 0 auto; padding: 1.5rem 1rem 3rem; max-width: 60rem; font: 1rem/1.5 system-ui, "DejaVu Sans", sans-serif; }
-h2 { margin-top: 2rem; padding-top: 1rem; border-top: 1px solid #8888; font-size: 1.1rem; }
+h2 { margin-top: 2rem; padding-top: 1rem; border-top: 1px solid #8888; }
 code, pre { font: .9rem/1.4 ui-monospace, "DejaVu Sans Mono", monospace; }
 pre { overflow-x: auto; padding: .7rem; border: 1px solid #8888; border-radius: .4rem; }
-table { border-collapse: collapse; } td, th { text-align: left; vertical-align: top; padding: .2rem .8rem .2rem 0; }
+h2 code { font-size: 1.15rem; }
+table { border-collapse: collapse; }
+td, th { text-align: left; vertical-align: top; padding: .2rem .8rem .2rem 0; }
 .scroll { overflow-x: auto; }
 """
 
@@ -80,7 +82,11 @@ def _operation(path: str, method: str, said: Mapping[str, Any]) -> str:
             parts.append(f"<p>Body <code>{escape(kind)}</code> {escape(schema.get('description', ''))}</p>")
             parts.append(_table(("field", "values", ""), rows) if rows else "")
     rows = [
-        (status, ", ".join(answer.get("content", {})), answer["description"])
+        (
+            status,
+            ", ".join(answer.get("content", {})),
+            answer["description"].replace("Successful Response", ""),
+        )
         for status, answer in said["responses"].items()
     ]
     parts.append(_table(("status", "answer", ""), rows))

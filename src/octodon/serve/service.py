@@ -29,6 +29,7 @@ from octodon.serve.worker import BLOCK, Worker
 
 Said = TypeVar("Said")
 _BUSY = "busy: {what}; try again in a moment"
+_ENDING = "the service is ending; try again in a moment"
 
 
 class Service:
@@ -115,6 +116,8 @@ class Service:
             raise Refusal(
                 503, f"took longer than {self.limits.seconds:g} s; send less at once, or try again later"
             ) from None
+        except asyncio.CancelledError:  # by the server, when its time to end is over
+            raise Refusal(503, _ENDING) from None
         finally:
             with self._lock:
                 self._open -= 1
@@ -179,8 +182,7 @@ async def _result(future: Future[Any]) -> Any:
     try:
         return await asyncio.wrap_future(future)
     except asyncio.CancelledError:
-        # of this request (time is up), or of the task (the service ends)
         task = asyncio.current_task()
-        if task is not None and task.cancelling():
+        if task is not None and task.cancelling():  # the request, not what it asked for
             raise
-        raise Refusal(503, "the service is ending; try again in a moment") from None
+        raise Refusal(503, _ENDING) from None
