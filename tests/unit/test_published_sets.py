@@ -159,6 +159,17 @@ def test_lentimpra_works_offline_on_the_sample(tmp_path: Path, cell):
     assert examples.splits.tolist() == ["train"] * 12 + ["valid"] * 4 + ["test"] * 4
 
 
+def test_lentimpra_replicates_are_drawn_on_request(tmp_path: Path):
+    write_lentimpra(tmp_path, "K562")
+    examples = readers["set"]("lentimpra-k562", folder=tmp_path, replicates="drawn")
+    assert examples.replicate_std is not None
+    np.testing.assert_allclose(examples.replicate_std[:, 0], 0.1 + np.arange(20) / 8, rtol=1e-5)
+    np.testing.assert_allclose(examples.replicates.mean(axis=2), examples.targets, atol=1e-5)
+    write_deepstarr(tmp_path)
+    with pytest.raises(DataError, match="'drawn': needs one target"):
+        readers["set"]("deepstarr", folder=tmp_path, replicates="drawn")
+
+
 def test_deepstarr_works_offline_on_the_sample(tmp_path: Path):
     write_deepstarr(tmp_path)
     assert len(sets["deepstarr"].load(tmp_path, base_url="http://127.0.0.1:9/")) == 20
