@@ -101,9 +101,16 @@ def study_run(
     truth: Path | None = None,
     backbone: str | None = None,
     device: str = "auto",
+    ensemble: str = "ensemble",
     on_maps: Callable[[int, int], None] | None = None,
 ) -> Study:
     """Return the study of a finished run: its test sequences, ensemble and student(s).
+
+    Parameters
+    ----------
+    ensemble : str
+        Folder of the ensemble in the run: "ensemble_activity", the published reference of the lentiMPRA protocol, or the
+        one that the students were distilled from.
 
     Raises
     ------
@@ -112,7 +119,7 @@ def study_run(
     ConfigError, DataError
         As ``prepare`` and ``attribute``; for a target that is not there.
     """
-    models = load_models(run, backbone)
+    models = load_models(run, backbone, ensemble=ensemble)
     test = prepare(load_config(run / "config.toml")).subset("test")
     return study(
         models.ensemble,

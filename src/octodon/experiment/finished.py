@@ -29,8 +29,8 @@ class RunModels:
     kept: int
 
 
-def load_models(run: Path, backbone: str | None = None) -> RunModels:
-    """Return the models of a finished run.
+def load_models(run: Path, backbone: str | None = None, *, ensemble: str = "ensemble") -> RunModels:
+    """Return the models of a finished run; ``ensemble`` names the folder of its ensemble, of which the lentiMPRA protocol has two.
 
     Raises
     ------
@@ -39,15 +39,15 @@ def load_models(run: Path, backbone: str | None = None) -> RunModels:
     BundleError, ConfigError
         As ``load``.
     """
-    for part in ("config.toml", "ensemble", "student"):
+    for part in ("config.toml", ensemble, "student"):
         if not (run / part).exists():
             raise RunError(f"{run}: no {part} here; give the folder of a finished run (octodon run)")
-    ensemble = load(run / "ensemble", backbone=backbone)
-    assert isinstance(ensemble, Ensemble)
+    members = load(run / ensemble, backbone=backbone)
+    assert isinstance(members, Ensemble)
     best = _student(run / "student", backbone)
     students = [_student(path, backbone) for path in sorted((run / "students").glob("student_*"))] or [best]
     kept = [student.fitted.index for student in students].index(best.fitted.index)
-    return RunModels(ensemble=ensemble, students=students, kept=kept)
+    return RunModels(ensemble=members, students=students, kept=kept)
 
 
 def _student(path: Path, backbone: str | None) -> Student:

@@ -1,0 +1,195 @@
+"""What the poster found, asked of our numbers: a comparison of models with each other, which holds or does not at any size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from octodon.report.style import rows_where
+from octodon.report.verdict import KEPT_PASS, SMALLEST_GAIN
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """One published finding, for one target.
+
+    Attributes
+    ----------
+    text : str
+    target : str
+    holds : bool
+    ours, published : str
+        The numbers it rests on; "-" where none is published.
+    """
+
+    text: str
+    target: str
+    holds: bool
+    ours: str
+    published: str
+
+
+def claims(table: pd.DataFrame) -> list[Claim]:
+    """Return every finding that the numbers of a reproduction can confirm or not.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of ``octodon.report.published.against_published``.
+    """
+    found: list[Claim] = []
+    for target in dict.fromkeys(table["target"]):
+        part = table.loc[table["target"] == target]
+        for asked in (_accuracy, _epistemic, _shift, _attribution, _intervals):
+            found += asked(part)
+    order = list(dict.fromkeys(claim.text for claim in found))
+    return sorted(found, key=lambda claim: order.index(claim.text))
+
+
+def _accuracy(part: pd.DataFrame) -> Iterator[Claim]:
+    """Yield: the student beats a single network at every amount of data, and keeps most of what the ensemble gains."""
+    rows = rows_where(part, panel="performance", quantity="activity")
+    both = rows.pivot_table(index="condition", columns="model", values="ours", sort=False)
+    if not {"individual", "student"} <= set(both.columns):
+        return
+    better = int(np.sum(both["student"].to_numpy() > both["individual"].to_numpy()))
+    yield Claim(
+        target=_target(part),
+        text="The student predicts activity better than a single network, with little data and much",
+        holds=better == len(both),
+        ours=f"at {better} of {len(both)} amounts of data; "
+        + _pair(rows, "student", "individual", "ours", ".3f"),
+        published=_pair(rows, "student", "individual", "published", ".3f"),
+    )
+    kept = _kept(rows, "ours")
+    if math.isnan(kept):  # no ensemble, or one that gains nothing
+        return
+    yield Claim(
+        target=_target(part),
+        text="It keeps most of what the ensemble gains",
+        holds=kept >= KEPT_PASS,
+        ours=_percent(kept),
+        published=_percent(_kept(rows, "published")),
+    )
+
+
+def _kept(rows: pd.DataFrame, column: str) -> float:
+    last = _last(rows)
+    student, individual, ensemble = (
+        _value(last, column, model=model) for model in ("student", "individual", "ensemble")
+    )
+    gain = ensemble - individual
+    return (student - individual) / gain if gain >= SMALLEST_GAIN else math.nan
+
+
+def _epistemic(part: pd.DataFrame) -> Iterator[Claim]:
+    """Yield: the student learns the ensemble's spread, the better the more data there are."""
+    rows = rows_where(part, panel="performance", quantity="epistemic", model="student")
+    if len(rows) < 2:
+        return
+    text = {}
+    for column in ("ours", "published"):
+        first, last = float(rows[column].iloc[0]), float(rows[column].iloc[-1])
+        text[column] = "-" if math.isnan(last) else f"r {first:.3f} to {last:.3f}"
+    yield Claim(
+        target=_target(part),
+        text="It knows the ensemble's spread, the better the more data it learns from",
+        holds=float(rows["ours"].iloc[-1]) > max(0.0, float(rows["ours"].iloc[0])),
+        **text,
+    )
+
+
+def _shift(part: pd.DataFrame) -> Iterator[Claim]:
+    """Yield: on shifted sequences the student is nearer to the ensemble than a single network is."""
+    rows = rows_where(part, panel="shift")
+    rows = rows.loc[rows["condition"] != "none"]
+    ratios = {
+        column: rows_where(rows, model="student").set_index("condition")[column]
+        / rows_where(rows, model="individual").set_index("condition")[column]
+        for column in ("ours", "published")
+    }
+    if ratios["ours"].empty:
+        return
+    yield Claim(
+        target=_target(part),
+        text="On shifted sequences its squared error to the ensemble is smaller",
+        holds=bool((ratios["ours"] < 1).all()),
+        **{
+            column: "-"
+            if bool(np.isnan(ratio.to_numpy()).all())
+            else "; ".join(f"{name} times {value:.2f}" for name, value in ratio.items())
+            for column, ratio in ratios.items()
+        },
+    )
+
+
+def _attribution(part: pd.DataFrame) -> Iterator[Claim]:
+    """Yield: maps of students are more like the ensemble's map, and vary less from student to student."""
+    for quantity, text in (
+        ("rmse", "Its attribution maps are nearer to the ensemble's (RMSE)"),
+        ("variability", "Attribution maps vary less from student to student than from network to network"),
+    ):
+        rows = rows_where(part, panel="attribution", quantity=quantity)
+        if rows.empty:
+            continue
+        known = rows.loc[rows["published"].notna(), "metric"]
+        metric = "mean" if known.empty or "mean" in set(known) else known.iloc[0]
+        rows = rows_where(rows, metric=metric)
+        student, individual = (_value(rows, "ours", model=model) for model in ("student", "individual"))
+        ours = _pair(rows, "student", "individual", "ours", ".3g")
+        cosine = rows_where(part, panel="attribution", quantity="cosine", metric=metric)
+        if quantity == "rmse" and not cosine.empty:
+            # Small maps are near to each other whatever they show; a cosine does not know their size.
+            ours += f"; cosine {_pair(cosine, 'student', 'individual', 'ours', '.3f')}"
+        yield Claim(
+            target=_target(part),
+            text=text,
+            holds=student < individual,
+            ours=ours,
+            published=_pair(rows, "student", "individual", "published", ".3g"),
+        )
+
+
+def _intervals(part: pd.DataFrame) -> Iterator[Claim]:
+    """Yield: both kinds of uncertainty together cover more than either alone."""
+    rows = rows_where(part, panel="calibration", metric="coverage")
+    covered = {str(q): float(v) for q, v in rows[["quantity", "ours"]].to_numpy()}
+    if not {"total", "aleatoric", "epistemic"} <= covered.keys():
+        return
+    alone = max(covered["aleatoric"], covered["epistemic"])
+    yield Claim(
+        target=_target(part),
+        text="Intervals of both uncertainties together cover more than those of either (95 % intervals)",
+        holds=covered["total"] > alone,
+        ours=f"{covered['total']:.0%} against {covered['aleatoric']:.0%} (aleatoric), {covered['epistemic']:.0%} (epistemic)",
+        published="stated, without numbers",
+    )
+
+
+def _target(part: pd.DataFrame) -> str:
+    return str(part["target"].iloc[0])
+
+
+def _last(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the largest share of the training set."""
+    return rows.loc[rows["condition"] == rows["condition"].iloc[-1]]
+
+
+def _value(rows: pd.DataFrame, column: str, **values: object) -> float:
+    found = rows_where(rows, **values)[column].to_numpy(np.float64)
+    return float(found[0]) if len(found) else math.nan
+
+
+def _pair(rows: pd.DataFrame, model: str, other: str, column: str, how: str) -> str:
+    if rows["panel"].iloc[0] == "performance":
+        rows = _last(rows)
+    a, b = (_value(rows, column, model=name) for name in (model, other))
+    return "-" if math.isnan(a) or math.isnan(b) else f"{a:{how}} against {b:{how}}"
+
+
+def _percent(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.0%}"

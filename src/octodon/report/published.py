@@ -1,0 +1,154 @@
+"""What is published, number by number, and what a reproduction found beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from octodon.report.results import RunResults
+from octodon.report.style import rows_where
+
+KEYS = ("panel", "target", "model", "quantity", "metric", "condition")
+COMPARED = (*KEYS, "ours", "published", "to", "basis", "note")
+FILE = Path(__file__).parent / "published.tsv"
+
+SHIFTS = {
+    "test": "none",
+    "mutagenesis_0.05": "small",
+    "evoaug_2": "intermediate",
+    "shuffle": "large",
+}
+"""Sets of ``octodon shift`` by their published names: no shift, and three, each further from the training set."""
+LEVEL = 0.95
+"""Of the intervals, as published."""
+
+_ORDER = (
+    *("performance", "shift", "attribution", "calibration"),
+    *("activity", "epistemic", "aleatoric", "total", "calibrated", "constant"),
+    *("kmer_ridge", "individual", "ensemble", "student"),
+)
+_STAGE_1 = {"activity_individual": "individual", "activity_ensemble": "ensemble"}
+
+
+def read_published() -> pd.DataFrame:
+    """Return the published numbers: the columns of `KEYS`, then value, to, basis, note.
+
+    ``condition`` is the share of the training set, the size of the shift, the attribution method or the level of the
+    interval. ``value`` to ``to`` is a range, where there is one. ``basis``: printed (in a notebook, log or table), figure
+    (read off a vector figure, good to about four decimals) or figure ±.002 (read off pixels). Correlations and squared errors
+    are of the test split, of the full data sets; attributions in units of the activity.
+    """
+    words: dict[Hashable, Any] = dict.fromkeys((*KEYS, "basis", "note"), "str")
+    return pd.read_csv(FILE, sep="\t", dtype=words, keep_default_na=False, na_values={"to": [""]})
+
+
+def against_published(
+    run: RunResults, sweep: pd.DataFrame, published_as: Mapping[str, str], method: str
+) -> pd.DataFrame:
+    """Return every number of a reproduction, with the published one of the same meaning where there is one.
+
+    Parameters
+    ----------
+    run : RunResults
+        Of the largest share of the training set.
+    sweep : DataFrame
+        Metrics of all shares, with a column ``fraction``.
+    published_as : mapping of str to str
+        Ours to published names of targets: of the target itself, or of the one that ours stands in for.
+    method : str
+        Of the attribution study.
+
+    Returns
+    -------
+    DataFrame
+        `COMPARED`; ``published`` is NaN where no such number is known.
+    """
+    parts = [_performance(sweep), _shift(run), _attribution(run, method), _calibration(run)]
+    ours = pd.concat([part for part in parts if not part.empty], ignore_index=True)
+    published = read_published().rename(columns={"value": "published", "target": "as"})
+    ours = ours.assign(**{"as": [published_as.get(target, "") for target in ours["target"]]})
+    keys = ["as" if key == "target" else key for key in KEYS]
+    both = ours.merge(published, on=keys, how="left").reindex(columns=list(COMPARED))
+    both = both.assign(**{name: both[name].fillna("") for name in ("basis", "note")})
+    return both.sort_values(
+        ["panel", "target", "quantity", "model"], key=_reading_order, kind="stable", ignore_index=True
+    )
+
+
+def _reading_order(column: pd.Series) -> pd.Series:
+    """Return the place of each value: panels as on the poster, models from the single network to the student."""
+    order = {name: place for place, name in enumerate(dict.fromkeys((*_ORDER, *column)))}
+    return pd.Series([order[name] for name in column], index=column.index)
+
+
+def _performance(sweep: pd.DataFrame) -> pd.DataFrame:
+    """Return means over networks; individuals and ensemble of stage 1, where there is one, stand for the activity."""
+    rows = rows_where(sweep, split="test", metric="pearson")
+    rows = rows.loc[rows["quantity"].isin(("activity", "epistemic", "aleatoric"))]
+    rows = performance_rows(rows)
+    means = _grouped(rows, ["target", "model", "quantity", "fraction"], "mean")
+    condition = [f"{fraction:g}" for fraction in means["fraction"]]
+    return _named(means.assign(condition=condition, metric="pearson"), "performance")
+
+
+def performance_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of a sweep with the models of stage 1 under the names that they are published by."""
+    if not set(_STAGE_1) & set(rows["model"]):
+        return rows
+    of_stage_2 = rows["model"].isin(list(_STAGE_1.values())) & (rows["quantity"] == "activity")
+    rows = rows.loc[~of_stage_2]
+    return rows.assign(model=rows["model"].replace(_STAGE_1))
+
+
+def _shift(run: RunResults) -> pd.DataFrame:
+    if run.shift is None:
+        return pd.DataFrame()
+    rows = rows_where(run.shift, quantity="activity", metric="mse", truth="ensemble")
+    rows = rows.loc[rows["split"].isin(list(SHIFTS))]
+    medians = _grouped(rows, ["target", "model", "split"], "median")
+    condition = [SHIFTS[name] for name in medians["split"]]
+    return _named(medians.assign(condition=condition, quantity="activity", metric="mse"), "shift")
+
+
+def _attribution(run: RunResults, method: str) -> pd.DataFrame:
+    if run.attribution is None:
+        return pd.DataFrame()
+    rows = run.attribution.loc[run.attribution["reference"].isin(("ensemble", "own kind"))]
+    found = [
+        {
+            "target": row["target"],
+            "model": model,
+            "quantity": row["measure"],
+            "metric": metric,
+            "condition": method,
+            "value": row[f"{model}_{metric}"],
+        }
+        for row in rows.to_dict("records")
+        for metric in ("mean", "median")
+        for model in ("individual", "student")
+    ]
+    return _named(pd.DataFrame(found), "attribution")
+
+
+def _calibration(run: RunResults) -> pd.DataFrame:
+    if run.curves is None or run.curves.empty:
+        return pd.DataFrame()
+    rows = rows_where(run.curves, model="student", index=run.student, level=LEVEL)
+    long = rows.melt(
+        id_vars=["target", "model", "quantity"], value_vars=["coverage", "width"], var_name="metric"
+    )
+    return _named(long.assign(condition=f"{LEVEL:g}"), "calibration")
+
+
+def _named(rows: pd.DataFrame, panel: str) -> pd.DataFrame:
+    rows = rows.assign(panel=panel, ours=rows["value"].astype(np.float64))
+    return rows.reindex(columns=[*KEYS, "ours"])
+
+
+def _grouped(rows: pd.DataFrame, keys: list[str], how: str) -> pd.DataFrame:
+    """Return mean or median of the values over networks."""
+    return rows.groupby(keys, sort=False).agg({"value": how}).reset_index()

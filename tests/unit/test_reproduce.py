@@ -1,0 +1,251 @@
+"""The poster's experiments: published numbers copied exactly, plans within their time, refusals in one line, findings."""
+
+import re
+
+import pandas as pd
+import pytest
+from finished_run import TARGETS, write_run
+from typer.testing import CliRunner
+
+from octodon.cli.main import app
+from octodon.data._options import typed_options
+from octodon.data.read import checked_options, reader_of
+from octodon.errors import ConfigError, DataError
+from octodon.experiment.reproduce import POSTER, load_experiment, plan, plan_lines
+from octodon.metrics.tables import read_metrics
+from octodon.models.backbones import backbones
+from octodon.report.findings import claims
+from octodon.report.published import KEYS, against_published, read_published
+from octodon.report.reproduction import (
+    Reproduction,
+    headline,
+    reproduction_html,
+    reproduction_lines,
+    write_reproduction,
+)
+from octodon.report.results import read_results
+
+CASES = [("deepstarr", None), ("lentimpra", "K562"), ("lentimpra", "HepG2")]
+FILES = ("deepstarr_3k.tsv.gz", "promoter_mpra_mattioli2020.tsv.gz", "lentimpra_hepg2_inoue2017.tsv.gz")
+
+
+@pytest.fixture
+def data(tmp_path):
+    """A folder with the names of the small tables; nothing reads them."""
+    for name in FILES:
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "basis"),
+    [
+        ("performance Dev student activity pearson 1", 0.6942, "figure"),
+        ("performance Dev individual activity pearson 0.1", 0.4868, "figure"),
+        ("performance Hk ensemble activity pearson 1", 0.775, "figure ±.002"),
+        ("performance Hk student epistemic pearson 1", 0.8244, "figure"),
+        ("performance K562 student epistemic pearson 0.25", 0.595, "figure"),
+        ("performance HepG2 student epistemic pearson 1", 0.745, "figure"),
+        ("performance K562 ensemble aleatoric pearson 1", 0.342, "figure"),
+        ("performance HepG2 student aleatoric pearson 1", 0.0965, "printed"),
+        ("shift Dev student activity mse intermediate", 0.065, "figure ±.002"),
+        ("shift Hk individual activity mse large", 0.1011, "figure"),
+        ("attribution Dev student rmse mean deep_lift_shap", 0.002745, "printed"),
+        ("attribution K562 individual variability mean saliency", 0.694, "printed"),
+        ("calibration K562 heteroscedastic aleatoric width 0.95", 1.44, "figure ±.002"),
+    ],
+)
+def test_published_numbers_are_those_of_the_sources(key, value, basis):
+    table = read_published().set_index(list(KEYS))
+    row = table.loc[tuple(key.split())]
+    assert (row["value"], row["basis"]) == (value, basis)
+
+
+def test_every_published_number_stands_once_and_says_where_it_is_from():
+    table = read_published()
+    assert not table.duplicated(list(KEYS)).any()
+    assert set(table["basis"]) == {"printed", "figure", "figure ±.002"}
+    assert table["value"].notna().all()
+    correlations = table.loc[table["metric"] == "pearson", "value"]
+    assert correlations.between(0, 1).all()
+    assert (table["to"].dropna() > table.loc[table["to"].notna(), "value"]).all()
+
+
+@pytest.mark.parametrize(("what", "cell"), CASES)
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_small_plans_end_within_forty_minutes(what, cell, preset, data):
+    one = load_experiment(what, cell, preset=preset, data=data)
+    parts = plan(one)
+    assert sum(part.minutes for part in parts) < 40
+    assert [part.name for part in parts][-3:] == ["shift", "attribution", "page"]
+    assert len(parts) == len(one.poster.fractions) + 3
+    assert "two cores" in plan_lines(one)[-1]
+
+
+@pytest.mark.parametrize(("what", "cell"), CASES)
+def test_full_scale_is_as_published(what, cell):
+    one = load_experiment(what, cell, scale="full", preset="paper")
+    assert one.poster.fractions == (0.1, 0.25, 0.5, 0.75, 1.0)
+    assert (one.config.ensemble.members, one.config.distill.students) == (10, 10)
+    assert one.poster.attribution.sequences == 1000
+    assert one.stages == (1 if cell is None else 2)
+    assert one.config.distill.copies == 0
+    assert not one.poster.stand_in
+
+
+@pytest.mark.parametrize("path", sorted(POSTER.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_file_names_parts_that_exist(path, data):
+    what, *cell, scale = path.stem.split("_")
+    one = load_experiment(what, *cell, scale=scale, data=data)
+    section = {key: value for key, value in one.config.data.items() if key != "format"}
+    checked = checked_options(reader_of(one.config.data), section, data)
+    typed_options(reader_of(one.config.data), checked, "data")
+    assert one.config.model.backbone in backbones
+    assert set(one.poster.published_as.values()) <= set(read_published()["target"])
+
+
+def test_settings_given_win_over_those_of_the_experiment(data):
+    one = load_experiment(
+        "deepstarr", data=data, overrides=["ensemble.members=3"], fractions=[0.5], sequences=7
+    )
+    assert (one.config.ensemble.members, one.poster.fractions, one.poster.attribution.sequences) == (
+        3,
+        (0.5,),
+        7,
+    )
+    assert one.config.ensemble.training.schedule == "cosine"
+    paper = load_experiment("deepstarr", preset="paper", data=data)
+    assert paper.config.ensemble.training.schedule == "plateau"
+    assert paper.config.preset == "paper"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["deepstar"], r"no 'deepstar'; did you mean 'deepstarr'"),
+        (["lentimpra"], r"which cell line\? give --cell K562 or --cell HepG2"),
+        (["lentimpra", "--cell", "K526"], r"--cell: no 'K526'; did you mean 'K562'"),
+        (["deepstarr", "--cell", "K562"], r"deepstarr has no cell lines"),
+        (["deepstarr", "--scale", "ful"], r"--scale: no 'ful'; did you mean 'full'"),
+        (["deepstarr", "--preset", "papers"], r"--preset: no 'papers'; did you mean 'paper'"),
+        (["deepstarr"], r"no folder with deepstarr_3k.tsv.gz; give --data FOLDER"),
+        (["deepstarr", "--data", "nowhere"], r"nowhere.deepstarr_3k.tsv.gz: no such file"),
+        (["deepstarr", "--fractions", "2"], r"--fractions '2'"),
+    ],
+)
+def test_what_cannot_be_reproduced_is_refused_in_one_line(arguments, message, monkeypatch):
+    monkeypatch.delenv("OCTODON_DATA", raising=False)
+    result = CliRunner().invoke(app, ["reproduce", *arguments])
+    assert isinstance(result.exception, (ConfigError, DataError))
+    assert re.search(message, str(result.exception))
+    assert "\n" not in str(result.exception)
+
+
+def test_a_dry_run_lists_parts_and_writes_nothing(data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.iterdir())
+    shown = CliRunner().invoke(
+        app,
+        ["reproduce", "lentimpra", "--cell", "k562", "--preset", "paper", "--data", str(data), "--dry-run"],
+    )
+    assert shown.exit_code == 0, shown.output
+    assert "2 x 5 members, 2 students" in shown.stdout
+    assert "promoter tiles in HUES64, not lentiMPRA of K562" in shown.stdout
+    assert set(tmp_path.iterdir()) == before
+
+
+def table_of(**scores):
+    """Return a table of a reproduction: ``panel__model__quantity__metric__condition=(ours, published)``."""
+    rows = [(*key.split("__"), *values) for key, values in scores.items()]
+    frame = pd.DataFrame(
+        rows, columns=["panel", "model", "quantity", "metric", "condition", "ours", "published"]
+    )
+    return frame.assign(target="Dev", condition=frame["condition"].str.replace("p", "."))
+
+
+def holding(table):
+    return {claim.text.split(",")[0].split(" (")[0]: claim.holds for claim in claims(table)}
+
+
+def test_findings_follow_from_the_numbers():
+    scores = {
+        "performance__individual__activity__pearson__0p1": (0.4, 0.48),
+        "performance__student__activity__pearson__0p1": (0.5, 0.54),
+        "performance__ensemble__activity__pearson__0p1": (0.5, 0.56),
+        "performance__student__epistemic__pearson__0p1": (0.2, 0.63),
+        "performance__individual__activity__pearson__1": (0.6, 0.66),
+        "performance__student__activity__pearson__1": (0.67, 0.69),
+        "performance__ensemble__activity__pearson__1": (0.7, 0.70),
+        "performance__student__epistemic__pearson__1": (0.5, 0.82),
+        "shift__individual__activity__mse__large": (0.2, 0.1),
+        "shift__student__activity__mse__large": (0.1, 0.05),
+        "attribution__individual__rmse__mean__saliency": (0.02, 0.022),
+        "attribution__student__rmse__mean__saliency": (0.01, 0.019),
+        "calibration__student__aleatoric__coverage__0p95": (0.6, float("nan")),
+        "calibration__student__epistemic__coverage__0p95": (0.7, float("nan")),
+        "calibration__student__total__coverage__0p95": (0.8, float("nan")),
+    }
+    found = claims(table_of(**scores))
+    assert all(claim.holds for claim in found)
+    assert [claim.ours for claim in found[:2]] == [
+        "at 2 of 2 amounts of data; 0.670 against 0.600",
+        "70%",
+    ]
+    assert found[1].published == "75%"
+    flat = table_of(**scores | {"performance__ensemble__activity__pearson__1": (0.603, 0.7)})
+    assert "It keeps most of what the ensemble gains" not in holding(flat)  # it gains next to nothing
+    worse = scores | {
+        "performance__student__activity__pearson__0p1": (0.3, 0.54),
+        "performance__student__epistemic__pearson__1": (0.1, 0.82),
+        "shift__student__activity__mse__large": (0.3, 0.05),
+        "attribution__student__rmse__mean__saliency": (0.03, 0.019),
+        "calibration__student__total__coverage__0p95": (0.65, float("nan")),
+    }
+    kept = "It keeps most of what the ensemble gains"
+    assert {text for text, holds in holding(table_of(**worse)).items() if holds} == {kept}
+    assert headline(claims(table_of(**worse))) == "1 of 6 published findings hold here."
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A reproduction from a finished run whose first target stands for Dev."""
+    folder = tmp_path_factory.mktemp("reproduction")
+    run = read_results(write_run(folder / "fraction_1"))
+    metrics = read_metrics(run.folder / "results" / "metrics.tsv")
+    sweep = pd.concat([metrics.assign(fraction=fraction) for fraction in (0.1, 1.0)], ignore_index=True)
+    return Reproduction(
+        title="DeepSTARR",
+        scale="small",
+        preset="default",
+        data="numbers at random",
+        stand_in="random, not flies",
+        published_as={TARGETS[0]: "Dev"},
+        method="saliency",
+        differs=[("members", "10", "3")],
+        command="octodon reproduce deepstarr",
+        run=run,
+        sweep=sweep,
+    )
+
+
+def test_ours_stand_beside_the_published_of_the_same_meaning(made):
+    table = against_published(made.run, made.sweep, made.published_as, made.method)
+    chosen = table.query("target == @TARGETS[0] and model == 'student' and quantity == 'activity'")
+    assert dict(zip(chosen["condition"], chosen["published"], strict=True)) == {"0.1": 0.5489, "1": 0.6942}
+    metrics = made.run.metrics.query(
+        "target == @TARGETS[0] and model == 'student' and quantity == 'activity' and metric == 'pearson'"
+    )
+    assert chosen["ours"].iloc[0] == pytest.approx(metrics["value"].iloc[0])
+    assert table.loc[table["target"] == TARGETS[1], "published"].isna().all()
+
+
+def test_the_page_names_what_stands_in_and_escapes_names(made, tmp_path):
+    text = reproduction_html(made)
+    assert text.count("random, not flies") > 6
+    assert "Dev &lt;1&gt;" in text
+    assert "<1>" not in text
+    assert "published findings hold here" in text
+    paths = write_reproduction(made, tmp_path)
+    assert [path.suffix for path in paths] == [".html", ".tsv", ".md"]
+    assert " (0.694) |" in paths[2].read_text()
+    assert reproduction_lines(made)[0] == headline(claims(made.table()))
