@@ -32,6 +32,7 @@ def logo_figure(
     *,
     units: str = "activity",
     std_label: str = "std over\nmembers",
+    first: int = 0,
 ) -> None:
     """Draw one logo per sequence, its uncertainty as bars beneath.
 
@@ -51,6 +52,8 @@ def logo_figure(
         Of the contributions.
     std_label : str
         What the uncertainty is.
+    first : int
+        Number of the first base on the axis: 1 beside names such as G45A.
 
     Raises
     ------
@@ -75,12 +78,12 @@ def logo_figure(
         )
         for row, title in enumerate(titles):
             axes = grid[rows_each * row][0]
-            draw_logo(axes, codes[row], contributions[row])
+            draw_logo(axes, codes[row], contributions[row], first)
             axes.set_title(title)
             axes.set_ylabel(f"contribution\n({units})")
             if std is not None:
                 below = grid[rows_each * row + 1][0]
-                below.bar(np.arange(codes.shape[1]), std[row], width=0.9, color=GREY)
+                below.bar(first + np.arange(codes.shape[1]), std[row], width=0.9, color=GREY)
                 below.set_ylabel(std_label)
                 below.set_xlim(axes.get_xlim())
                 below.set_ylim(0, max(float(np.abs(contributions).max()) / 2, float(std.max()) * 1.05) or 1.0)
@@ -108,18 +111,18 @@ def pattern_figure(patterns: list[tuple[ndarray, str]], out: Path, *, units: str
         save_figure(figure, out)
 
 
-def draw_logo(axes: Axes, codes: UInt8[ndarray, " l"], heights: Float[ndarray, " l"]) -> None:
-    """Draw letters at positions 0 to l - 1, those below zero upside down."""
+def draw_logo(axes: Axes, codes: UInt8[ndarray, " l"], heights: Float[ndarray, " l"], first: int = 0) -> None:
+    """Draw letters at positions ``first`` to ``first`` + l - 1, those below zero upside down."""
     for code, letter in enumerate(ALPHABET):
         at = np.flatnonzero((codes == code) & (heights != 0))
         corners, moves = _outline(letter)
-        outlines = [Outline(corners * (0.9, float(heights[i])) + (i - 0.45, 0.0), moves) for i in at]
+        outlines = [Outline(corners * (0.9, float(heights[i])) + (first + i - 0.45, 0.0), moves) for i in at]
         if outlines:
             axes.add_collection(PathCollection(outlines, facecolors=BASE_COLOURS[letter], linewidths=0))
     axes.axhline(0, color=GREY, linewidth=0.6)
     low, high = min(0.0, float(heights.min())), max(0.0, float(heights.max()))
     margin = 0.06 * (high - low) or 1.0
-    axes.set(xlim=(-1, len(codes)), ylim=(low - margin, high + margin))
+    axes.set(xlim=(first - 1, first + len(codes)), ylim=(low - margin, high + margin))
 
 
 @cache

@@ -107,5 +107,7 @@ def _drawn(found: Attribution, beneath: Float[ndarray, "n l"] | None, label: str
     with tempfile.TemporaryDirectory(prefix="octodon-") as folder:
         out = Path(folder) / "logos.svg"
         titles = [f"{name}: {found.output}" for name in found.ids]
-        logo_figure(found.codes, found.observed, beneath, titles, out, units=found.units, std_label=label)
+        logo_figure(
+            found.codes, found.observed, beneath, titles, out, units=found.units, std_label=label, first=1
+        )
         return out.read_bytes()
