@@ -65,8 +65,11 @@ class Browser:
 
     def screenshot(self, path: Path) -> None:
         """Write the whole page as PNG."""
-        shot = self.call("Page.captureScreenshot", captureBeyondViewport=True)
-        path.write_bytes(base64.b64decode(shot["data"]))
+        path.write_bytes(self.picture(captureBeyondViewport=True))
+
+    def picture(self, **parameters: Any) -> bytes:
+        """Return the page as PNG; parameters as of Page.captureScreenshot."""
+        return base64.b64decode(self.call("Page.captureScreenshot", **parameters)["data"])
 
     def complaints(self) -> list[str]:
         """Return what the console and the security policy complained of, and every request that left the page."""
