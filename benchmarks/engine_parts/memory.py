@@ -19,7 +19,7 @@ SPLITS = {"train": 402_296, "valid": 40_570, "test": 41_186}
 LENGTH_BP = 249
 TRAINING_S = 25
 """Of training before it is stopped; memory is flat after the first steps."""
-_LIMIT_S = 300
+_LIMIT_S = 600
 _EXPERIMENT = """
 [data]
 path = "table.tsv"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from octodon.data.examples import Examples
+from octodon.data.on_disk import forget_pages
 from octodon.data.splits import refuse_leaks
 from octodon.ensemble.arrays import SharedArrays
 from octodon.ensemble.config import ENSEMBLE_PRESETS, EnsembleConfig
@@ -89,6 +90,7 @@ def train_ensemble(
         data["train.fold"] = folds.of_rows(train_rows)
     arrays = SharedArrays.write(folder / "arrays", data)
     del data  # a second copy of every sequence, as long as the members train
+    forget_pages(examples.codes)
     fingerprint = arrays.fingerprint()
     jobs = [
         NetworkJob(

@@ -12,6 +12,7 @@ import pandas as pd
 from octodon.artifact.bundle import load
 from octodon.atomic import write_json
 from octodon.data.examples import Examples
+from octodon.data.on_disk import with_codes_on_disk
 from octodon.distillation.student import Student
 from octodon.ensemble.ensemble import Ensemble
 from octodon.ensemble.execution import check_executor, executing
@@ -132,6 +133,7 @@ def _run(
         uncalibrated = check_calibration(config.calibrate, examples, detects=undetected is None)
         report: dict[str, Any] = describe(examples) | {"teachers": identity}
         folder.begin(dump(config), report)
+        examples = with_codes_on_disk(examples, folder.work / "codes.npy")
         sizes = ", ".join(f"{name} {n:,}" for name, n in report["splits"].items())
         say(f"data: {len(examples):,} sequences of {examples.length} bp, {sizes}")
         if uncalibrated is not None:
