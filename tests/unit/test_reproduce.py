@@ -1,6 +1,7 @@
 """The poster's experiments: published numbers copied exactly, plans within their time, refusals in one line, findings."""
 
 import re
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -188,7 +189,7 @@ def test_findings_follow_from_the_numbers():
     found = claims(table_of(**scores))
     assert all(claim.holds for claim in found)
     assert [claim.ours for claim in found[:2]] == [
-        "at 2 of 2 amounts of data; 0.670 against 0.600",
+        "at 2 of 2 amounts of data; with all of it 0.670 against 0.600",
         "70%",
     ]
     assert found[1].published == "75%"
@@ -237,6 +238,46 @@ def test_ours_stand_beside_the_published_of_the_same_meaning(made):
     )
     assert chosen["ours"].iloc[0] == pytest.approx(metrics["value"].iloc[0])
     assert table.loc[table["target"] == TARGETS[1], "published"].isna().all()
+
+
+def test_activity_of_stage_one_stands_for_single_networks_and_ensemble(made):
+    stage_1 = made.sweep.query("model in ('individual', 'ensemble') and quantity == 'activity'")
+    stage_1 = stage_1.assign(model="activity_" + stage_1["model"], value=0.5)
+    sweep = pd.concat([made.sweep, stage_1], ignore_index=True)
+    table = against_published(made.run, sweep, made.published_as, made.method)
+    rows = table.query(
+        "panel == 'performance' and quantity == 'activity' and model in ('individual', 'ensemble')"
+    )
+    assert (len(rows), set(rows["ours"])) == (8, {0.5})
+
+
+def test_shifts_are_medians_over_networks_under_their_published_names(made):
+    rows = [
+        ("student", index, name, TARGETS[0], "activity", "mse", value, truth)
+        for name in ("test", "mutagenesis_0.05", "evoaug_2", "shuffle", "gc_0.15")
+        for index, value in enumerate((0.1, 0.2, 0.9))
+        for truth in ("ensemble", "measured")
+    ]
+    names = ["model", "index", "split", "target", "quantity", "metric", "value", "truth"]
+    run = replace(made.run, shift=pd.DataFrame(rows, columns=names))
+    table = against_published(run, made.sweep, made.published_as, made.method).query("panel == 'shift'")
+    assert dict(zip(table["condition"], table["published"].fillna(-1), strict=True)) == {
+        "none": -1,
+        "small": 0.049,
+        "intermediate": 0.065,
+        "large": 0.0325,
+    }
+    assert set(table["ours"]) == {0.2}
+
+
+def test_attributions_stand_beside_those_of_the_same_method_only(made):
+    study = {"target": TARGETS[0], "measure": "rmse", "reference": "ensemble"}
+    study |= {f"{who}_{how}": 0.5 for who in ("individual", "student") for how in ("mean", "median")}
+    run = replace(made.run, attribution=pd.DataFrame([study, study | {"reference": "leave-one-out"}]))
+    for method, known in (("deep_lift_shap", [0.003337, 0.00338, 0.002745, 0.00264]), ("saliency", [])):
+        table = against_published(run, made.sweep, made.published_as, method).query("panel == 'attribution'")
+        assert len(table) == 4
+        assert table["published"].dropna().tolist() == known
 
 
 def test_the_page_names_what_stands_in_and_escapes_names(made, tmp_path):

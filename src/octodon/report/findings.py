@@ -61,7 +61,7 @@ def _accuracy(part: pd.DataFrame) -> Iterator[Claim]:
         target=_target(part),
         text="The student predicts activity better than a single network, with little data and much",
         holds=better == len(both),
-        ours=f"at {better} of {len(both)} amounts of data; "
+        ours=f"at {better} of {len(both)} amounts of data; with all of it "
         + _pair(rows, "student", "individual", "ours", ".3f"),
         published=_pair(rows, "student", "individual", "published", ".3f"),
     )
@@ -116,12 +116,12 @@ def _shift(part: pd.DataFrame) -> Iterator[Claim]:
         return
     yield Claim(
         target=_target(part),
-        text="On shifted sequences its squared error to the ensemble is smaller",
+        text="On shifted sequences its squared error to the ensemble is a fraction of a single network's",
         holds=bool((ratios["ours"] < 1).all()),
         **{
             column: "-"
             if bool(np.isnan(ratio.to_numpy()).all())
-            else "; ".join(f"{name} times {value:.2f}" for name, value in ratio.items())
+            else ", ".join(f"{value:.2f} ({name})" for name, value in ratio.items())
             for column, ratio in ratios.items()
         },
     )
