@@ -150,7 +150,7 @@ def test_a_dry_run_lists_parts_and_writes_nothing(data, tmp_path, monkeypatch):
         ["reproduce", "lentimpra", "--cell", "k562", "--preset", "paper", "--data", str(data), "--dry-run"],
     )
     assert shown.exit_code == 0, shown.output
-    assert "2 x 5 members, 2 students" in shown.stdout
+    assert "2 x 10 members, 2 students" in shown.stdout
     assert "promoter tiles in HUES64, not lentiMPRA of K562" in shown.stdout
     assert set(tmp_path.iterdir()) == before
 

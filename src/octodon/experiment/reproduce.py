@@ -38,7 +38,7 @@ PUBLISHED_SHIFTS = tuple(shift for shift in DEFAULT_SHIFTS if shift.label in SHI
 # Each is the file that is written last of its part.
 _SHIFT_FIGURE, _STUDY_FIGURE = "shift.svg", "attribution_variability.svg"
 # Cost of one student in members' trainings: 24 copies twice, labels included, and the published way
-# (benchmarks/results/distillation_promoter.md).
+# (benchmarks/results/distillation_promoter.md); alone on two cores it takes longer, one of them being idle.
 _STUDENT_COST = {"default": 5.0, "paper": 1.2}
 # Minutes to evaluate a run, or its shifts, and to draw the figures.
 _EVALUATION = 0.5
