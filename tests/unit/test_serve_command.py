@@ -122,7 +122,10 @@ def test_told_to_end_it_answers_what_it_has_begun(running: Running) -> None:
     asked = {"target": "Dev", "background": "100", "format": "svg"}
     with ThreadPoolExecutor(1) as pool, httpx2.Client(base_url=running.address, timeout=60) as client:
         answer = pool.submit(client.post, "/attribute", params=asked, json={"sequences": sequences})
-        while "\noctodon_open_requests 1\n" not in httpx2.get(f"{running.address}metrics").text:
+        while (
+            not answer.done()
+            and "\noctodon_open_requests 1\n" not in httpx2.get(f"{running.address}metrics").text
+        ):
             time.sleep(0.01)
         running.process.send_signal(signal.SIGTERM)
         assert answer.result(60).status_code == 200
@@ -138,7 +141,7 @@ def test_it_does_not_wait_for_ever(
 ) -> None:
     """What an end that is not waited for means: its own line to whoever asked, and no traceback."""
     service = Service(small_student(), device="cpu")
-    codes, lines, answers = [], [], []
+    codes, lines, answers, threads = [], [], [], []
     monkeypatch.setattr(os, "_exit", codes.append)
     go = threading.Event()
     service.worker.call(lambda: go.wait(60))
@@ -146,7 +149,9 @@ def test_it_does_not_wait_for_ever(
     def use(line: str) -> None:
         lines.append(line)
         if len(lines) == 1:
-            threading.Thread(target=ask_and_end, args=(line.split(" on ")[1].split(" ")[0],)).start()
+            address = line.split(" on ")[1].split(" ")[0]
+            threads.append(threading.Thread(target=ask_and_end, args=(address,)))
+            threads[0].start()
 
     def ask_and_end(address: str) -> None:
         with socket.create_connection(("127.0.0.1", int(address.split(":")[2].strip("/")))) as asking:
@@ -156,12 +161,14 @@ def test_it_does_not_wait_for_ever(
             while service.gauges()["octodon_waiting_sequences"][1] == 0:
                 time.sleep(0.01)
             os.kill(os.getpid(), signal.SIGTERM)
-            answers.append(asking.recv(4096).decode())
+            with asking.makefile() as answer:
+                answers.append(answer.read())  # to its end: the server closes
 
     before = signal.getsignal(signal.SIGTERM)
     began = time.monotonic()
     start.run(service, host="127.0.0.1", port=0, end_seconds=0.5, say=use)
     assert time.monotonic() - began < 20
+    threads[0].join(20)
     assert codes == [1]
     assert answers[0].startswith("HTTP/1.1 503 ")
     assert '{"error":"the service is ending; try again in a moment"}' in answers[0]
