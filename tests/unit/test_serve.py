@@ -1,6 +1,7 @@
 """The service says what the commands say, and no more than one line where it says no."""
 
 import asyncio
+import html
 import json
 import re
 import socket
@@ -451,6 +452,7 @@ def test_what_is_served_how_it_fares_and_how_it_is_asked(folder: Path) -> None:
         assert "<title>&lt;T&gt;</title>" in page
         for content in (page, reference):  # no other server is asked for anything
             assert not re.search(r'(src|href)="(https?:)?//|url\(|@import', content)
+        assert "'http://testserver/predict?format=tsv'" in html.unescape(reference)
         for path in client.get("/openapi.json").json()["paths"]:
             assert f" {path}</code></h2>" in reference
     service.worker.stop(10.0)

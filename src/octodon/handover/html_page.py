@@ -108,7 +108,7 @@ def page_card(
         As in ``Prediction``; None without an interval.
     """
     detector = model.detector if "ood" in outputs else None
-    kind = "ensemble" if isinstance(model, Ensemble) else "student"
+    kind = "an ensemble" if isinstance(model, Ensemble) else "a student"
     codes = selftest_codes(model.model.length)
     codes = codes[(codes != N_CODE).all(axis=1)]
     return {
@@ -126,7 +126,7 @@ def page_card(
         "policy": {"name": length.policy, "left": length.left_flank, "right": length.right_flank},
         "example": codes[:: max(1, len(codes) // _EXAMPLES)][:_EXAMPLES].tolist(),
         "where": "",
-        "made": f"Made by octodon {octodon.__version__} on {datetime.now(UTC):%Y-%m-%d} from a {kind} "
+        "made": f"Made by octodon {octodon.__version__} on {datetime.now(UTC):%Y-%m-%d} from {kind} "
         f"({model.model.backbone if isinstance(model.model.backbone, str) else model.model.backbone.__name__}).",
     }
 

@@ -218,7 +218,8 @@ async def page(request: Request) -> HTMLResponse:
 @router.get("/docs", include_in_schema=False)
 async def reference(request: Request) -> HTMLResponse:
     """Return the reference of all addresses, which asks no other server for anything."""
-    return HTMLResponse(reference_page(request.app.openapi(), _service(request)))
+    address = str(request.base_url).rstrip("/")
+    return HTMLResponse(reference_page(request.app.openapi(), _service(request), address))
 
 
 def make_app(
@@ -242,7 +243,7 @@ def make_app(
     app = FastAPI(
         title=f"octodon serve: {', '.join(service.model.target_names)}",
         version=octodon.__version__,
-        description="A student of an ensemble, that says how active a DNA sequence is and how sure it is.",
+        description="One model, that says how active a DNA sequence is and how sure it is.",
         docs_url=None,  # FastAPI's own page loads its code from another server
         redoc_url=None,
         lifespan=life,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from html import escape
 from typing import Any
+from urllib.parse import quote
 
 from octodon.serve.service import Service
 
@@ -21,8 +22,8 @@ td, th { text-align: left; vertical-align: top; padding: .2rem .8rem .2rem 0; }
 """
 
 
-def reference_page(schema: Mapping[str, Any], service: Service) -> str:
-    """Return the page."""
+def reference_page(schema: Mapping[str, Any], service: Service, address: str) -> str:
+    """Return the page; ``address`` is where the service is reached."""
     info = schema["info"]
     operations = [
         _operation(path, method, said)
@@ -40,24 +41,28 @@ def reference_page(schema: Mapping[str, Any], service: Service) -> str:
 <h1>{escape(info["title"])}</h1>
 <p>{escape(info["description"])} <a href="./">The page</a> for people, <a href="openapi.json">openapi.json</a> for programs.</p>
 <p>{escape(about)}<code>{{"error": "..."}}</code>.</p>
-<pre>{escape(_example(service))}</pre>
+<pre>{escape(_example(service, address))}</pre>
 {"".join(operations)}
 </body></html>
 """
 
 
-def _example(service: Service) -> str:
+def _example(service: Service, address: str) -> str:
     bases = ("ACGT" * service.model.model.length)[: service.model.model.length]
-    short = bases if len(bases) <= 60 else bases[:24] + "..."
+    short = bases if len(bases) <= 60 else bases[:12] + "..."
     return "\n".join(
         (
-            "curl --data-binary @sequences.fa 'http://127.0.0.1:8000/predict?format=tsv'",
-            f'curl --json \'{{"sequences": ["{short}"]}}\' http://127.0.0.1:8000/predict',
-            "curl --data-binary @sequence.fa 'http://127.0.0.1:8000/attribute?method=ism&format=svg' > logo.svg",
-            f'curl --json \'{{"sequence": "{short}", "mutations": ["{bases[4]}5{"C" if bases[4] != "C" else "G"}"]}}\' '
-            "http://127.0.0.1:8000/variants",
+            f"curl --data-binary @sequences.fa '{address}/predict?format=tsv'",
+            f"curl --data-binary @sequence.fa '{address}/attribute?{_target(service)}method=ism&format=svg' > logo.svg",
+            f'curl --json \'{{"sequences": ["{short}"]}}\' {address}/predict',
+            f'curl --json \'{{"sequence": "{short}", "mutations": ["A1G"]}}\' {address}/variants',
         )
     )
+
+
+def _target(service: Service) -> str:
+    names = service.model.target_names
+    return f"target={quote(names[0])}&" if len(names) > 1 else ""
 
 
 def _operation(path: str, method: str, said: Mapping[str, Any]) -> str:
@@ -75,7 +80,7 @@ def _operation(path: str, method: str, said: Mapping[str, Any]) -> str:
                 (
                     name + ("" if name in schema.get("required", ()) else " (optional)"),
                     _kind(field),
-                    field.get("description", ""),
+                    _description(field),
                 )
                 for name, field in schema.get("properties", {}).items()
             ]
@@ -91,6 +96,10 @@ def _operation(path: str, method: str, said: Mapping[str, Any]) -> str:
     ]
     parts.append(_table(("status", "answer", ""), rows))
     return "\n".join(parts)
+
+
+def _description(field: Mapping[str, Any]) -> str:
+    return field.get("description", field.get("items", {}).get("description", ""))
 
 
 def _kind(schema: Mapping[str, Any]) -> str:

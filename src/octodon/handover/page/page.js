@@ -4,6 +4,7 @@
   const card = JSON.parse(document.getElementById("card").textContent);
   const T = card.targets.length;
   const SHOWN = 200;
+  const ABOUT_MAP = "How the predicted activity changes when one base is replaced. Arrow keys move through the map.";
   const el = (id) => document.getElementById(id);
   const SVG = "http://www.w3.org/2000/svg";
   let backend = null;
@@ -376,6 +377,7 @@
   let effects = null; // table by column
 
   function showMore() {
+    el("map-about").textContent = ABOUT_MAP + (map.stds ? " In brackets, after \u00b1: how far the members of the ensemble disagree about it (std)." : "");
     el("logo-section").hidden = !backend.logo;
     el("variants-section").hidden = !backend.effects;
     for (const id of ["logo-scroll", "logo-download", "variants-scroll", "variants-download"]) el(id).hidden = true;
@@ -487,7 +489,7 @@
     about.push(["Map of mutations", "change of the predicted activity when one base is replaced: red up, blue down, darker = stronger. The given base is a dot. An effect much smaller than the uncertainty says little."]);
     el("about").replaceChildren(...about.flatMap(([term, words]) => [make("dt", {}, ...[term].flat()), make("dd", {}, words)]));
     el("legend").textContent = `All bars share one axis; the dashed line is 0.${card.interval ? ` Interval: ${card.interval}.` : ""} Choose a row to see its map of mutations.`;
-    el("map-about").textContent = "How the predicted activity changes when one base is replaced. Arrow keys move through the map.";
+    el("map-about").textContent = ABOUT_MAP;
     el("map-target").replaceChildren(...targets.map((target, k) => make("option", { value: k }, target)));
     const explained = [["activity", ""], ["epistemic_std", "what is unknown of "], ["aleatoric_std", "the noise of "]];
     el("logo-output").replaceChildren(
