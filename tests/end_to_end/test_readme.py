@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,6 +42,8 @@ def test_the_commands_of_the_readme(cli: Callable[..., tuple[int, str, str]], fo
         if words[1] == "serve":  # until it is told to end: tests/unit/test_serve_command.py
             check_octodon(words[1:])
             continue
+        if words[1] == "compare":  # with its own copy: the least that can be compared
+            shutil.copytree(words[2], words[3])
         extra: list[str] = []
         if words[1] in ("run", "sweep", "distill"):
             extra = [part for setting in SMALL for part in ("--set", setting)]
@@ -52,7 +55,7 @@ def test_the_commands_of_the_readme(cli: Callable[..., tuple[int, str, str]], fo
         assert code == 0, f"{' '.join(words)}: {err}"
         seen.add(words[1])
     assert seen >= {"check", "run", "predict", "distill", "sweep", "simulate", "list", "doctor"}
-    assert seen >= {"variants", "scan", "attribute", "attribution-study", "calibrate"}
+    assert seen >= {"variants", "scan", "attribute", "attribution-study", "calibrate", "compare"}
 
 
 def test_the_python_of_the_readme(folder: Path) -> None:
