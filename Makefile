@@ -9,8 +9,10 @@ STAMP := $(VENV)/.installed
 demo: $(STAMP)
 	$(BIN)/octodon demo --out demo-run
 
+# Whole files to a worker per core (four at most, each holds torch), in the order of the folders: the longest come first.
+# Without workers: python -m pytest.
 test: $(STAMP)
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder
 
 lint: check
 

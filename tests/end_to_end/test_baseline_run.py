@@ -59,6 +59,7 @@ def test_what_is_no_run_is_refused(cli: Cli, arguments: tuple[str, ...], line: s
     assert err.startswith(line)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_other_settings_and_unknown_names_are_refused(cli: Cli, experiment: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     experiment.write_text(experiment.read_text() + "[baselines.mc_dropout]\npasses = 3\n")

@@ -60,6 +60,7 @@ def test_bundles_of_a_run_flag_what_is_unlike_and_intervals_follow_the_score(
     ("option", "said"),
     [("ood.score=none", 'no out-of-distribution detector: ood.score is "none"'), ("ood.score=epistemic", "")],
 )
+@pytest.mark.usefixtures("no_figures")
 def test_the_score_is_a_setting(cli: Cli, experiment: Path, tmp_path: Path, option: str, said: str) -> None:
     run = tmp_path / "run"
     code, _, err = cli("run", experiment, "--out", run, "--quiet", *options([option, *QUICK]))

@@ -90,6 +90,7 @@ def test_auto_goes_on_with_a_run_only_if_it_means_the_same_heads(replicated: Pat
                     folder.begin(resolved, data)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_three_stages_on_one_split_and_no_network_sees_a_test_row(
     cli: Cli, replicated: Path, tmp_path: Path
 ) -> None:

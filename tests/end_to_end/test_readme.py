@@ -30,8 +30,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_commands_of_the_readme(cli: Callable[..., tuple[int, str, str]], folder: Path) -> None:
-    seen = set()
+def test_the_commands_of_the_readme(
+    cli: Callable[..., tuple[int, str, str]], folder: Path, request: pytest.FixtureRequest
+) -> None:
+    seen: set[str] = set()
     for words in commands():
         if words[0] == "make":
             assert re.search(rf"^{words[1]}:", MAKEFILE, flags=re.M)
@@ -49,6 +51,8 @@ def test_the_commands_of_the_readme(cli: Callable[..., tuple[int, str, str]], fo
             extra = [part for setting in SMALL for part in ("--set", setting)]
             if "--out" not in words:
                 extra += ["--out", words[1]]
+        if "run" in seen and words[1] in ("sweep", "distill"):
+            request.getfixturevalue("no_figures")  # the run has drawn them all
         if words[1] == "simulate":
             words = [*words, "--rows", "200"]
         code, _, err = cli(*words[1:], *extra)
