@@ -311,7 +311,7 @@ def test_requests_that_come_together_share_a_batch_and_change_nothing(folder: Pa
 
 
 def test_a_service_that_is_busy_says_so(folder: Path) -> None:
-    service = started(folder, limits=Limits(sequences=10, waiting=15, requests=3, seconds=0.4))
+    service = started(folder, limits=Limits(sequences=10, waiting=15, requests=3, seconds=2.0))
     application = make_app(service)
     go = threading.Event()
     service.worker.call(lambda: go.wait(20))
@@ -336,7 +336,7 @@ def test_a_service_that_is_busy_says_so(folder: Path) -> None:
     assert [answer.status_code for answer in answers] == [503] * 5
     assert lines[0] == "busy: 10 sequences wait already; try again in a moment"
     assert lines[1] == "busy: 3 requests at work; try again in a moment"
-    assert lines[2] == "took longer than 0.4 s; send less at once, or try again later"
+    assert lines[2] == "took longer than 2 s; send less at once, or try again later"
     assert all(answer.headers["retry-after"] == "1" for answer in answers)
     go.set()
     with TestClient(application) as client:  # and goes on as if nothing had been
