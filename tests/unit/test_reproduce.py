@@ -182,6 +182,8 @@ def test_findings_follow_from_the_numbers():
         "shift__student__activity__mse__large": (0.1, 0.05),
         "attribution__individual__rmse__mean__saliency": (0.02, 0.022),
         "attribution__student__rmse__mean__saliency": (0.01, 0.019),
+        "attribution__individual__cosine (leave-one-out)__mean__saliency": (0.3, float("nan")),
+        "attribution__student__cosine (leave-one-out)__mean__saliency": (0.5, float("nan")),
         "calibration__student__aleatoric__coverage__0p95": (0.6, float("nan")),
         "calibration__student__epistemic__coverage__0p95": (0.7, float("nan")),
         "calibration__student__total__coverage__0p95": (0.8, float("nan")),
@@ -193,6 +195,7 @@ def test_findings_follow_from_the_numbers():
         "70%",
     ]
     assert found[1].published == "75%"
+    assert found[4].ours == "0.01 against 0.02; cosine, leave-one-out, 0.500 against 0.300"
     flat = table_of(**scores | {"performance__ensemble__activity__pearson__1": (0.603, 0.7)})
     assert "It keeps most of what the ensemble gains" not in holding(flat)  # it gains next to nothing
     worse = scores | {
@@ -276,7 +279,7 @@ def test_attributions_stand_beside_those_of_the_same_method_only(made):
     run = replace(made.run, attribution=pd.DataFrame([study, study | {"reference": "leave-one-out"}]))
     for method, known in (("deep_lift_shap", [0.003337, 0.00338, 0.002745, 0.00264]), ("saliency", [])):
         table = against_published(run, made.sweep, made.published_as, method).query("panel == 'attribution'")
-        assert len(table) == 4
+        assert set(table["quantity"]) == {"rmse", "rmse (leave-one-out)"}
         assert table["published"].dropna().tolist() == known
 
 

@@ -198,11 +198,12 @@ def _runs(one: Experiment) -> list[Part]:
     networks = config.ensemble.members * one.stages + students
     members = f"{config.ensemble.members} members"
     members = members if one.stages == 1 else f"2 x {members}"
+    passes = min(cost.passes, config.ensemble.training.epochs)
     return [
         Part(
             name=f"fraction_{fraction:g}",
             what=f"{round(fraction * cost.rows):,} training sequences: {members}, {config.distill.students} students",
-            minutes=fraction * cost.rows * cost.passes * networks * cost.ms_per_row / 60_000 + _EVALUATION,
+            minutes=fraction * cost.rows * passes * networks * cost.ms_per_row / 60_000 + _EVALUATION,
         )
         for fraction in one.poster.fractions
     ]

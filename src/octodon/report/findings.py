@@ -141,10 +141,11 @@ def _attribution(part: pd.DataFrame) -> Iterator[Claim]:
         rows = rows_where(rows, metric=metric)
         student, individual = (_value(rows, "ours", model=model) for model in ("student", "individual"))
         ours = _pair(rows, "student", "individual", "ours", ".3g")
-        cosine = rows_where(part, panel="attribution", quantity="cosine", metric=metric)
+        cosine = rows_where(part, panel="attribution", quantity="cosine (leave-one-out)", metric=metric)
         if quantity == "rmse" and not cosine.empty:
-            # Small maps are near to each other whatever they show; a cosine does not know their size.
-            ours += f"; cosine {_pair(cosine, 'student', 'individual', 'ours', '.3f')}"
+            # Small maps are near to each other whatever they show; a cosine does not know their size. And a network is
+            # nearer to an ensemble that it is part of: it is compared with the others.
+            ours += f"; cosine, leave-one-out, {_pair(cosine, 'student', 'individual', 'ours', '.3f')}"
         yield Claim(
             target=_target(part),
             text=text,

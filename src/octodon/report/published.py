@@ -117,12 +117,13 @@ def _shift(run: RunResults) -> pd.DataFrame:
 def _attribution(run: RunResults, method: str) -> pd.DataFrame:
     if run.attribution is None:
         return pd.DataFrame()
-    rows = run.attribution.loc[run.attribution["reference"].isin(("ensemble", "own kind"))]
+    rows = run.attribution.loc[run.attribution["measure"] != "pearson"]
     found = [
         {
             "target": row["target"],
             "model": model,
-            "quantity": row["measure"],
+            # A network is part of the ensemble: against the others alone it is compared as the students are.
+            "quantity": row["measure"] + (" (leave-one-out)" if row["reference"] == "leave-one-out" else ""),
             "metric": metric,
             "condition": method,
             "value": row[f"{model}_{metric}"],

@@ -250,6 +250,8 @@ def _findings(one: Reproduction, found: Sequence[Claim]) -> Section:
     )
 
 
+_MOST_OPEN = 8
+"""Rows of a table that is shown unfolded."""
 _CLAIM_HEADER = ["published finding", "target", "holds here", "ours", "published"]
 
 
@@ -300,7 +302,7 @@ def _performance(one: Reproduction, table: pd.DataFrame) -> Section:
         title="Against the amount of data",
         lead="Activity and uncertainty of single networks, their ensemble and the student, with a part of the training set and all of it; "
         "the test set stays whole.",
-        blocks=[figure, _numbers(one, table, "performance", folded=True)],
+        blocks=[figure, _numbers(one, table, "performance")],
     )
 
 
@@ -356,7 +358,7 @@ def _attribution(one: Reproduction, table: pd.DataFrame) -> Section | None:
     per_sequence = one.run.attribution_per_sequence
     if per_sequence is None:
         return None
-    likeness, spread = [], []
+    shown = []
     for place, target in enumerate(one.run.targets):
         rows = rows_where(per_sequence, target=target, measure="rmse")
         name = one.name_of(target)
@@ -366,7 +368,7 @@ def _attribution(one: Reproduction, table: pd.DataFrame) -> Section | None:
             axes.set_ylabel(LABELS["rmse"])
 
         says = f"{target}: distance of attribution maps to the ensemble's, median of students {rows['student'].median():.4g}"
-        likeness.append(Panel(title=f"{name}: likeness", svg=draw(f"maps-{place}", says, boxes)))
+        shown.append(Panel(title=f"{name}: likeness", svg=draw(f"maps-{place}", says, boxes)))
         pairs = rows_where(per_sequence, target=target, measure="variability")
         if pairs.empty:
             continue
@@ -376,11 +378,11 @@ def _attribution(one: Reproduction, table: pd.DataFrame) -> Section | None:
 
         below = (pairs["student"] < pairs["individual"]).mean()
         says = f"{target}: variability of attribution maps, students below single networks for {below:.0%} of the sequences"
-        spread.append(
+        shown.append(
             Panel(title=f"{name}: variability", svg=draw(f"vary-{place}", says, against, (3.3, 3.3)))
         )
     figure = Figure(
-        panels=[*likeness, *spread],
+        panels=shown,
         caption=f"Method {one.method}; test sequences of highest measured activity. Likeness: root mean squared difference to the average map of the ensemble, "
         "lower is nearer. Variability over networks of a kind: below the dashed line students vary less."
         + _in_place(one, sentence=True),
@@ -489,7 +491,7 @@ def _made(one: Reproduction) -> Section:
     )
 
 
-def _numbers(one: Reproduction, table: pd.DataFrame, panel: str, *, folded: bool = False) -> Table:
+def _numbers(one: Reproduction, table: pd.DataFrame, panel: str) -> Table:
     header, rows = _cells(rows_where(table, panel=panel))
     note = "Ours (published). Basis of the published: printed, or read off a figure, good to about four decimals unless said otherwise."
     return Table(
@@ -498,7 +500,7 @@ def _numbers(one: Reproduction, table: pd.DataFrame, panel: str, *, folded: bool
         rows=rows,
         n_names=3,
         note=note,
-        folded=folded,
+        folded=len(rows) > _MOST_OPEN,
     )
 
 
