@@ -7,7 +7,7 @@ Held-out variants: of each test sequence two random SNVs and two random indels o
 ``octodon variants`` does: the flanks give or take what the alleles differ by), and all SNVs of every 200th sequence. The truth is
 what the ensemble says: the std over members (correction=0) of their own differences alt - ref. Three ways to that std:
 
-    factors   the student alone, from its learnt deviations of the members (``effect_epistemic_std``)
+    learnt    the student alone, as it learnt it from pairs that its members labelled (``effect_epistemic_std``)
     sum       the student alone, as if the errors of both alleles were unrelated: sqrt(var_ref + var_alt)
     ensemble's sum   the same from the ensemble's own stds: what the mistake costs where each std is exact
 
@@ -136,13 +136,13 @@ def differences(
 ) -> dict[str, Any]:
     """Return how well each way finds the ensemble's std of the effects."""
     members = teachers.predict_members(alt).mean.astype(np.float64) - teachers.predict_members(ref).mean
-    truth, mean = members.std(axis=0, correction=0), members.mean(axis=0)
+    truth, mean = members.std(axis=0), members.mean(axis=0)
     said = effects_of(student, ref[:, None], alt[:, None])
     alleles = [[model.predict(codes).epistemic_std for codes in (ref, alt)] for model in (student, teachers)]
     sums = [np.sqrt(np.square(one) + np.square(other)) for one, other in alleles]
     ways = {
         "ensemble itself": (mean, truth),
-        "student, factors": (said.effect, said.epistemic_std),
+        "student, learnt": (said.effect, said.epistemic_std),
         "student, sum": (said.effect, sums[0]),
         "ensemble's sum": (mean, sums[1]),
     }

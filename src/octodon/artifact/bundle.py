@@ -17,6 +17,7 @@ from safetensors.torch import save as to_bytes
 
 import octodon
 from octodon.artifact.detector import read_detector, write_detector
+from octodon.artifact.factors import read_factors, write_factors
 from octodon.artifact.selftest import recalibrate_selftest, write_selftest
 from octodon.atomic import atomic_folder, write_json
 from octodon.calibration.calibration import Calibration
@@ -86,6 +87,8 @@ def save(model: Ensemble | Student, path: str | Path, provenance: Mapping[str, A
             write_json(folder / CALIBRATION, model.calibration.to_dict())
         if model.detector is not None:
             write_detector(folder, model.detector)
+        if isinstance(model, Student) and model.factors is not None:
+            write_factors(folder, model.factors)
         write_selftest(folder, model)
     return Path(path)
 
@@ -148,7 +151,9 @@ def load(path: str | Path, backbone: str | type | None = None) -> Ensemble | Stu
         folds = Folds(**config["folds"]) if "folds" in config else None
         dropout = DropoutPasses(**config["dropout"]) if "dropout" in config else None
         return Ensemble(**common, members=members, folds=folds, dropout=dropout)
-    return Student(**common, fitted=members[0])
+    found = restore(model, members[0].weights).head.linear.in_features
+    factors = read_factors(folder, found, len(config["target_names"]))
+    return Student(**common, fitted=members[0], factors=factors)
 
 
 def save_calibration(path: str | Path, calibration: Calibration) -> Path:

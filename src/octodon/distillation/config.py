@@ -15,6 +15,7 @@ from octodon.training.config import TrainingConfig
 
 _PUBLISHED: dict[str, Any] = {
     "copies": 0,
+    "effects": False,
     "training": {
         "schedule": "plateau",
         "epochs": 100,
@@ -101,6 +102,10 @@ class DistillConfig(Config):
         description="batches altered by training.augment: none = keep the rows' labels; replace, append = in place of the "
         "originals or behind them, labelled by the members as they come. The published ones: augment = [{name='evoaug'}], "
         "[{name='mutation'}] or [{name='shuffle'}], then fine-tuning (augment_until)",
+    )
+    effects: bool = Field(
+        default=True,
+        description="learn the std of the difference of two sequences, too (for variants): the members label pairs",
     )
     training: StudentTraining = StudentTraining()
 

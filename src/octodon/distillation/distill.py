@@ -17,6 +17,7 @@ from octodon.data.examples import Examples
 from octodon.distillation.cached import CachedTeachers
 from octodon.distillation.config import DISTILL_PRESETS, DistillConfig, StudentTraining
 from octodon.distillation.dynamic import batches_of
+from octodon.distillation.effects import learn_effects
 from octodon.distillation.labels import (
     pick_recipes,
     require_ensemble,
@@ -232,8 +233,9 @@ def distill(
         tempfile.TemporaryDirectory(prefix="octodon-") as folder,
         executing(executor=executor, processes=processes, device=device, progress=progress) as execution,
     ):
+        source = as_teachers(teachers, data.target_names)
         fitted = distil_students(
-            as_teachers(teachers, data.target_names),
+            source,
             data,
             model,
             config,
@@ -241,6 +243,10 @@ def distill(
             folder=Path(folder),
             execution=execution,
         )
+        if config.effects and not isinstance(source, MemberPredictions):
+            train, valid = (data.subset(name).codes for name in ("train", "valid"))
+            how = {"seed": seed, "execution": execution}
+            fitted = [learn_effects(student, source, train, valid, **how).student for student in fitted]
     return fitted[0] if students == 1 else fitted
 
 

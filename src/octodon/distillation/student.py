@@ -12,6 +12,7 @@ from octodon.calibration.calibration import Calibration
 from octodon.ensemble.ensemble import check_length, name_rows, restore
 from octodon.ensemble.network import FittedNetwork
 from octodon.ensemble.workers import pick_device
+from octodon.models.factors import Factors, with_factors
 from octodon.models.inference import BATCH_SIZE, read_in_batches
 from octodon.models.model import Model, ModelConfig
 from octodon.models.observe import with_ood
@@ -35,6 +36,8 @@ class Student:
         Made on rows that no network saw; ``octodon.calibrate`` returns a student with one.
     detector : Detector or None
         Of sequences unlike the training sequences; ``octodon.fit_ood`` returns a student with one.
+    factors : Factors or None
+        What its members would differ in, for the std of a difference; see ``distillation.effects``.
     """
 
     model: ModelConfig
@@ -43,6 +46,7 @@ class Student:
     fitted: FittedNetwork
     calibration: Calibration | None = None
     detector: Detector | None = None
+    factors: Factors | None = None
 
     @cached_property
     def network(self) -> Model:
@@ -87,8 +91,32 @@ class Student:
         RunError
             When a GPU is asked for that is not there.
         """
+        said = self._said(self.network, sequences, ids, batch_size, device)
+        return answer(said, self.calibration, level=level, calibrated=calibrated)
+
+    def predict_with_factors(
+        self, sequences: Any, ids: Sequence[str] | None = None, *, device: str = "auto"
+    ) -> Prediction:
+        """Return what ``predict`` says with ``epistemic_factors``, if it has learnt them; for differences of sequences.
+
+        Raises
+        ------
+        DataError, BundleError, RunError
+            As ``predict``.
+        """
+        network = self.network if self.factors is None else self._network_with_factors
+        return answer(self._said(network, sequences, ids, BATCH_SIZE, device), self.calibration)
+
+    @cached_property
+    def _network_with_factors(self) -> Model:
+        assert self.factors is not None
+        return with_factors(self.network, self.factors)
+
+    def _said(
+        self, network: Model, sequences: Any, ids: Sequence[str] | None, batch_size: int, device: str
+    ) -> Prediction:
         codes = check_length(as_codes(sequences), self.model.length)
-        output = read_in_batches(self.network.to(pick_device(device)), codes, batch_size)
+        output = read_in_batches(network.to(pick_device(device)), codes, batch_size)
         said = Prediction(
             ids=name_rows(ids, len(codes)),
             target_names=self.target_names,
@@ -97,5 +125,4 @@ class Student:
             aleatoric_std=output.get("aleatoric_std"),
             epistemic_factors=output.get("epistemic_factors"),
         )
-        said = with_ood(said, self.detector, codes, self.network)
-        return answer(said, self.calibration, level=level, calibrated=calibrated)
+        return with_ood(said, self.detector, codes, self.network)

@@ -23,6 +23,7 @@ from octodon.data.examples import Examples
 from octodon.data.noise import without_offsets
 from octodon.distillation.cached import CachedTeachers
 from octodon.distillation.distill import as_teachers, distil_students, member_predictions
+from octodon.distillation.effects import learn_effects
 from octodon.distillation.student import Student
 from octodon.distillation.teachers import Teachers
 from octodon.ensemble.ensemble import Ensemble
@@ -140,6 +141,7 @@ class Stages:
             folder=self.folder.work / "students",
             execution=self.execution,
         )
+        students = self._learn_effects(students, teachers)
         fitted = [student.fitted for student in students]
         save(students[_best(students)], self.folder.path / "student", self.provenance)
         _write_parquet(history_frame("student", fitted), self.folder.path / "student" / "history.parquet")
@@ -151,6 +153,30 @@ class Stages:
         self._say_strategy("student", self.folder.work / "students")
         self._report("student", start, fitted)
         return students
+
+    def _learn_effects(
+        self, students: list[Student], teachers: Ensemble | MemberPredictions
+    ) -> list[Student]:
+        """Return the students, the best of them with the std of differences, if somebody can label pairs for it."""
+        source = self._asked_once(teachers)
+        if not self.config.distill.effects or isinstance(source, MemberPredictions):
+            return students
+        start, best = time.perf_counter(), _best(students)
+        train, valid = (self.examples.subset(name).codes for name in ("train", "valid"))
+        found = learn_effects(
+            students[best], source, train, valid, seed=self.config.seed, execution=self.execution
+        )
+        names = self.examples.target_names
+        said = ", ".join(f"{name} {r:.2f}" for name, r in zip(names, found.pearson, strict=True))
+        self.say(f"effects: std of differences learnt, r with the members' {said}")
+        self.folder.event(
+            "effects learnt",
+            seconds=round(time.perf_counter() - start, 1),
+            pearson=found.pearson.round(4).tolist(),
+            pearson_of_naive_sum=found.naive.round(4).tolist(),
+            naive_times_too_large=found.naive_ratio.round(3).tolist(),
+        )
+        return [found.student if index == best else student for index, student in enumerate(students)]
 
     def evaluate(self, teachers: Ensemble | MemberPredictions, students: list[Student]) -> pd.DataFrame:
         """Predict every split but the training one; write metrics, predictions and figures."""

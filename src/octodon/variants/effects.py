@@ -10,6 +10,7 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 from scipy.special import ndtr
 
+from octodon.models.factors import Factors
 from octodon.predict.predictor import Predictor
 from octodon.records import Prediction
 from octodon.seq.codes import reverse_complement
@@ -101,19 +102,28 @@ def _block(predictor: Predictor, ref: ndarray, alt: ndarray, both_strands: bool,
     windows = np.stack([ref, alt])
     if both_strands:
         windows = np.concatenate([windows, reverse_complement(windows)], axis=2)
-    prediction = predictor.predict(windows.reshape(-1, windows.shape[3]), device=device)
-    return effects_said(prediction, windows.shape[:3])
+    ask = getattr(predictor, "predict_with_factors", predictor.predict)
+    prediction = ask(windows.reshape(-1, windows.shape[3]), device=device)
+    return effects_said(prediction, windows.shape[:3], getattr(predictor, "factors", None))
 
 
-def effects_said(prediction: Prediction, shape: tuple[int, ...]) -> Effects:
-    """Return the effects that a prediction of all windows says, whose rows go by allele (2), variant and window."""
+def effects_said(prediction: Prediction, shape: tuple[int, ...], learnt: Factors | None = None) -> Effects:
+    """Return the effects that a prediction of all windows says, whose rows go by allele (2), variant and window.
+
+    ``learnt`` reads the factors of a student; those of an ensemble are its members' deviations, whose differences are the
+    deviations of the difference.
+    """
 
     def averaged(values: ndarray) -> ndarray:
         return values.astype(np.float64).reshape(*shape, *values.shape[1:]).mean(axis=2)
 
     activity = averaged(prediction.mean)
     std = None
-    if prediction.epistemic_factors is not None:  # their differences are factors of the difference
+    if prediction.epistemic_factors is not None and learnt is not None:
+        assert prediction.epistemic_std is not None
+        factors = averaged(prediction.epistemic_factors)
+        std = learnt.std(factors, activity, averaged(prediction.epistemic_std))
+    elif prediction.epistemic_factors is not None:
         std = np.sqrt(np.square(np.subtract(*averaged(prediction.epistemic_factors))).sum(axis=1))
     unusual = prediction.ood_score
     ood_ref, ood_alt = (None, None) if unusual is None else averaged(unusual)
