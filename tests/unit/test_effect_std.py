@@ -116,7 +116,9 @@ def test_random_alleles_are_one_variant_away() -> None:
     letters = np.array(list("ACGTN"))
     differing = (ref != alt).sum(1)
     assert 0.6 < (differing == 1).mean() < 0.85  # substitutions, and indels that happen to change one base
-    assert all(_is_one_variant_away("".join(letters[a]), "".join(letters[b])) for a, b in zip(ref, alt, strict=True))
+    assert all(
+        _is_one_variant_away("".join(letters[a]), "".join(letters[b])) for a, b in zip(ref, alt, strict=True)
+    )
 
 
 def test_what_predict_says_does_not_change(tmp_path: Path) -> None:

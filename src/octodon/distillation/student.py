@@ -95,7 +95,12 @@ class Student:
         return answer(said, self.calibration, level=level, calibrated=calibrated)
 
     def predict_with_factors(
-        self, sequences: Any, ids: Sequence[str] | None = None, *, device: str = "auto"
+        self,
+        sequences: Any,
+        ids: Sequence[str] | None = None,
+        *,
+        device: str = "auto",
+        calibrated: bool = True,
     ) -> Prediction:
         """Return what ``predict`` says with ``epistemic_factors``, if it has learnt them; for differences of sequences.
 
@@ -105,7 +110,8 @@ class Student:
             As ``predict``.
         """
         network = self.network if self.factors is None else self._network_with_factors
-        return answer(self._said(network, sequences, ids, BATCH_SIZE, device), self.calibration)
+        said = self._said(network, sequences, ids, BATCH_SIZE, device)
+        return answer(said, self.calibration, calibrated=calibrated)
 
     @cached_property
     def _network_with_factors(self) -> Model:

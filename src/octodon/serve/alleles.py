@@ -102,7 +102,8 @@ async def effects(
 ) -> pd.DataFrame:
     """Return the table of ``octodon variants --table`` (without ``null_percentile``)."""
     said = await service.predict(codes)
-    found = effects_said(take_rows(said, np.concatenate([ref, alt])), (2, len(ref), 1))
+    rows = take_rows(said, np.concatenate([ref, alt]))
+    found = effects_said(rows, (2, len(ref), 1), getattr(service.model, "factors", None))
     frame = effects_frame(found, service.model.target_names, None, level)
     frame.insert(0, "id", np.array(ids, dtype=object))
     return frame

@@ -157,7 +157,8 @@ class Service:
         }
 
     def _predict(self, codes: UInt8[ndarray, "n l"]) -> Prediction:
-        return self.model.predict(codes, device=self.device, calibrated=False)
+        ask = getattr(self.model, "predict_with_factors", self.model.predict)
+        return ask(codes, device=self.device, calibrated=False)
 
     def _count_batch(self, n: int) -> None:
         self.counters.add(SEQUENCES, n)

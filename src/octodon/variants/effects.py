@@ -102,9 +102,12 @@ def _block(predictor: Predictor, ref: ndarray, alt: ndarray, both_strands: bool,
     windows = np.stack([ref, alt])
     if both_strands:
         windows = np.concatenate([windows, reverse_complement(windows)], axis=2)
-    ask = getattr(predictor, "predict_with_factors", predictor.predict)
-    prediction = ask(windows.reshape(-1, windows.shape[3]), device=device)
-    return effects_said(prediction, windows.shape[:3], getattr(predictor, "factors", None))
+    rows, learnt = windows.reshape(-1, windows.shape[3]), getattr(predictor, "factors", None)
+    if learnt is None:
+        prediction = predictor.predict(rows, device=device)
+    else:  # the factors were learnt beside stds as the network says them
+        prediction = predictor.predict_with_factors(rows, device=device, calibrated=False)  # type: ignore[attr-defined]
+    return effects_said(prediction, windows.shape[:3], learnt)
 
 
 def effects_said(prediction: Prediction, shape: tuple[int, ...], learnt: Factors | None = None) -> Effects:
