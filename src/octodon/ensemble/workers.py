@@ -18,6 +18,7 @@ import torch
 from loky.process_executor import TerminatedWorkerError
 
 from octodon.ensemble.ahead import one_ahead
+from octodon.ensemble.lean_torch import leave_compiler_out
 from octodon.errors import ConfigError, RunError
 
 Job = TypeVar("Job")
@@ -184,6 +185,7 @@ def _prepare_worker(parent: int) -> None:
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    leave_compiler_out()
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -15,6 +15,7 @@ from octodon.data.read import read, reader_of
 from octodon.data.split_column import with_split_column
 from octodon.data.splits import check_on_leak, check_way, refuse_leaks, split_examples, split_sizes
 from octodon.data.subsample import subsample
+from octodon.ensemble.workers import give_back_memory
 from octodon.errors import DataError
 from octodon.experiment.config import ExperimentConfig
 from octodon.seeds import derive_seed
@@ -44,6 +45,7 @@ def read_split(config: ExperimentConfig, *, lenient: bool = False) -> Examples:
         choices = inspect.signature(reader_of(data)).parameters
         data = {key: value for key, value in LENIENT.items() if key in choices} | data
     examples = read(data)
+    give_back_memory()  # what reading needed, before the search for related sequences needs as much again
     options = dict(config.split) | {"on_leak": "allow"}
     if "by" not in options:
         options["by"] = "column" if examples.splits is not None or "column" in options else "fraction"
