@@ -15,7 +15,8 @@ def test_every_section_runs_and_is_reported(tmp_path: Path, monkeypatch: pytest.
     bench = gpu.Bench(gpu.SMALL, "cpu", tmp_path / "gpu")
     bench.run()
     found = json.loads((tmp_path / "gpu.json").read_text())
-    sections = ("simulating", "eager_loop", "ensemble", "student", "prediction", "other_precisions")
+    sections = ("simulating", "equality", "eager_loop", "ensemble", "student", "prediction")
+    sections += ("strategies_in_precisions",)
     assert all(found[name]["seconds"] >= 0 for name in sections)
     assert found["ensemble"]["epochs"] == [gpu.SMALL.epochs] * gpu.SMALL.members
     assert found["ensemble"]["choice"]["strategy"] in found["ensemble"]["choice"]["milliseconds"]

@@ -65,6 +65,7 @@ def test_of_linear_members_the_student_learns_the_std_and_the_sum_of_variances_i
     train, valid, test = (random_codes((n, L), rng) for n in (2000, 300, 500))
     members = _members()
     found = learn_effects(_student(), members, train, valid, seed=0)
+    assert found is not None
     ref, alt = random_alleles(test, rng)
     effects = effects_of(found.student, ref[:, None], alt[:, None])
     said_ref, said_alt = (members.predict_members(codes).mean for codes in (ref, alt))
@@ -78,6 +79,13 @@ def test_of_linear_members_the_student_learns_the_std_and_the_sum_of_variances_i
         assert np.corrcoef(naive, true)[0, 1] < 0.3
         assert naive.mean() / true.mean() > 3
     assert (found.pearson > 0.97).all()
+
+
+def test_one_network_disagrees_with_nobody() -> None:
+    members = _members()
+    alone = LinearMembers(members.weights[:1], members.offsets[:1])
+    train, valid = random_codes((2, 60, L), np.random.default_rng(0))
+    assert learn_effects(_student(), alone, train, valid, seed=0) is None
 
 
 def test_nobody_differs_from_itself_and_both_directions_are_one() -> None:
@@ -122,9 +130,10 @@ def test_random_alleles_are_one_variant_away() -> None:
 
 
 def test_what_predict_says_does_not_change(tmp_path: Path) -> None:
-    student = learn_effects(
-        _student(), _members(), *random_codes((2, 60, L), np.random.default_rng(0)), seed=0
-    ).student
+    train, valid = random_codes((2, 60, L), np.random.default_rng(0))
+    found = learn_effects(_student(), _members(), train, valid, seed=0)
+    assert found is not None
+    student = found.student
     codes = random_codes((9, L), np.random.default_rng(5))
     said, with_them = student.predict(codes), student.predict_with_factors(codes)
     assert said.epistemic_factors is None

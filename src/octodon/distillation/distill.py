@@ -246,7 +246,10 @@ def distill(
         if config.effects and not isinstance(source, MemberPredictions):
             train, valid = (data.subset(name).codes for name in ("train", "valid"))
             how = {"seed": seed, "execution": execution}
-            fitted = [learn_effects(student, source, train, valid, **how).student for student in fitted]
+            learnt = [learn_effects(student, source, train, valid, **how) for student in fitted]
+            fitted = [
+                student if one is None else one.student for student, one in zip(fitted, learnt, strict=True)
+            ]
     return fitted[0] if students == 1 else fitted
 
 

@@ -62,13 +62,15 @@ def learn_effects(
     *,
     seed: int,
     execution: Execution | None = None,
-) -> EffectStd:
-    """Return the student with the std of differences.
+) -> EffectStd | None:
+    """Return the student with the std of differences; None where one network alone is the teacher, which disagrees with nobody.
 
     The members label six pairs a training sequence, at most 50,000: a training sequence or, twice as often, an altered copy of one,
     beside itself with a random substitution, or (three in ten) insertion or deletion of 1 to 5 bases. On pairs of validation
     sequences the size of the stds is set and their worth is measured.
     """
+    if teachers.predict_members(train[:2], execution=execution).n_members < 2:
+        return None
     rng = np.random.default_rng(derive_seed(seed, "effects", "pairs"))
     n_pairs = min(MOST_PAIRS, PAIRS_PER_SEQUENCE * len(train))
     shown = random_alleles(_references(train, n_pairs, rng, seed), rng)

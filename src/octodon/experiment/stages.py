@@ -166,6 +166,8 @@ class Stages:
         found = learn_effects(
             students[best], source, train, valid, seed=self.config.seed, execution=self.execution
         )
+        if found is None:
+            return students
         names = self.examples.target_names
         said = ", ".join(f"{name} {r:.2f}" for name, r in zip(names, found.pearson, strict=True))
         self.say(f"effects: std of differences learnt, r with the members' {said}")
