@@ -45,7 +45,7 @@ def pearson_difference(
     a, b, y = _rows_with_truth(a, b, truth)
     value = correlation(a, y) - correlation(b, y)
     if len(y) < 3 or not np.isfinite(value):
-        return Difference(value=float("nan"), low=float("nan"), high=float("nan"), n=len(y))
+        return _unknown(len(y))
     # Centred, so that the weighted sums below do not cancel.
     a, b, y = a - a.mean(), b - b.mean(), y - y.mean()
     products = np.stack([a, b, y, a * a, b * b, y * y, a * y, b * y])
@@ -70,7 +70,7 @@ def spearman_difference(
     ranked = [rankdata(values) for values in (a, b, y)] if len(y) else []
     value = correlation(ranked[0], ranked[2]) - correlation(ranked[1], ranked[2]) if ranked else float("nan")
     if len(y) < 3 or not np.isfinite(value):
-        return Difference(value=float("nan"), low=float("nan"), high=float("nan"), n=len(y))
+        return _unknown(len(y))
     places = [np.unique(values, return_inverse=True)[1] for values in (a, b, y)]
     drawn = np.array([_rho_difference(places, counts) for counts in _draws(len(y), draws, seed)])
     return _difference(value, drawn, len(y))
@@ -125,6 +125,10 @@ def _draws(n: int, draws: int, seed: int) -> Iterator[ndarray]:
     rng = np.random.default_rng(seed)
     for _ in range(draws):
         yield np.bincount(rng.integers(n, size=n), minlength=n)
+
+
+def _unknown(n: int) -> Difference:
+    return Difference(value=float("nan"), low=float("nan"), high=float("nan"), n=n)
 
 
 def _difference(value: float, drawn: Float64[ndarray, " d"], n: int) -> Difference:
