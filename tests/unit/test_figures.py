@@ -195,6 +195,13 @@ def test_scatter_prints_the_correlation_and_counts_what_is_missing(tmp_path):
         assert label in text
 
 
+def test_a_dollar_in_a_name_is_a_letter(tmp_path):
+    """Names are the user's; between two "$" matplotlib would read a formula, and fail where it is none."""
+    student, measured, ensemble = predictions()
+    scatter_figure(student, measured, ensemble, tmp_path / "scatter.svg", "$x_{$ <b>")
+    assert "measured ($x_{$ <b>)" in words(tmp_path / "scatter.svg")
+
+
 def test_scatter_does_not_grow_with_the_number_of_points(tmp_path):
     student, measured, ensemble = predictions(30_000)
     scatter_figure(student, measured, ensemble, tmp_path / "scatter.svg")

@@ -52,6 +52,7 @@ _STYLE: dict[Any, Any] = {
     "lines.linewidth": 1.6,
     "lines.markersize": 5.0,
     "svg.fonttype": "none",  # text stays text: searchable, editable
+    "text.parse_math": False,  # names of sequences, targets and units are the user's: "$" in them is a letter
     "svg.hashsalt": "octodon",  # ids inside the file do not change from call to call
     "savefig.facecolor": "white",
 }
