@@ -15,7 +15,7 @@ from octodon.attribution.record import Attribution
 from octodon.attribution.save import load_attribution, save_attribution
 from octodon.attribution.tracks import Interval, intervals_of, write_track
 from octodon.cli.main import app
-from octodon.errors import ConfigError, DataError
+from octodon.errors import ConfigError, DataError, OctodonError
 from octodon.report.logo import logo_figure
 from octodon.seq.codes import decode, random_codes
 
@@ -130,3 +130,29 @@ def test_the_command_writes_maps_logos_and_tracks(tmp_path: Path) -> None:
     assert maps.output == "activity of gc - tata"
     assert (tmp_path / "maps.svg").is_file()
     assert len((tmp_path / "maps.bedgraph").read_text().splitlines()) == 3 * LENGTH
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--track", "x.wig"), "--track x.wig: expected a name ending in .bedgraph or .bw"),
+        (("--minus", "gc"), "alone is no difference"),
+    ],
+)
+def test_the_command_refuses_before_it_computes(
+    options: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(ensemble(), tmp_path / "bundle")
+    (tmp_path / "x.fa").write_text(f">chr1:0-{LENGTH}\n{decode(CODES)[0]}\n")
+    monkeypatch.setattr("octodon.attribution.attribute._Job.run", lambda *_: pytest.fail("it computes"))
+    code = f"{Path(__file__).with_name('tiny.py')}:TinyBackbone"
+    words = [
+        "attribute",
+        str(tmp_path / "bundle"),
+        str(tmp_path / "x.fa"),
+        "--out",
+        str(tmp_path / "maps.h5"),
+    ]
+    said = CliRunner().invoke(app, [*words, "--backbone", code, "--quiet", *options])
+    assert isinstance(said.exception, OctodonError)
+    assert message in str(said.exception)

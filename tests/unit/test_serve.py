@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import httpx2
 import numpy as np
@@ -210,11 +211,19 @@ TOO_MANY = ">a\n" + ">b\nA\n" * 200
         ),
         ("/attribute?target=Dev&method=ims", f">a\n{GOOD}", "plain", 422, r"ims"),
         ("/attribute", f">a\n{GOOD}", "plain", 422, r"target: the model has 2 targets \(Dev, Hk\); name one"),
+        ("/attribute?minus=Dev", f">a\n{GOOD}", "plain", 422, r"minus: 'Dev' alone is no difference"),
         ("/attribute?target=Dev", f">a\n{GOOD}\n" * 17, "plain", 413, r"17 sequences, at most 16 maps"),
         ("/variants", f">a\n{GOOD}", "plain", 415, r"body: 'text/plain', expected application/json"),
         ("/variants", f'{{"sequence": "{GOOD}", "mutations": ["G4C"]}}', "json", 422, r"has A at position 4"),
         ("/variants", f'{{"sequence": "{GOOD}", "mutations": ["A99C"]}}', "json", 422, r"has 62 bases"),
         ("/variants", f'{{"sequence": "{GOOD}", "mutations": ["A4A"]}}', "json", 422, r"changes nothing"),
+        (
+            "/variants",
+            f'{{"sequence": "{GOOD}", "mutations": ["A4C+A4G"]}}',
+            "json",
+            422,
+            r"changes position 4 twice",
+        ),
         (
             "/variants",
             f'{{"sequence": "{GOOD}", "mutations": ["del4"]}}',
@@ -423,6 +432,16 @@ def test_maps_are_those_of_attribute_and_logos_are_pictures(client: TestClient, 
     assert picture.headers["content-type"].startswith("image/svg+xml")
     assert b"<svg" in picture.content[:600]
     assert b"</svg>" in picture.content[-20:]
+
+
+def test_a_name_in_a_logo_is_text(client: TestClient) -> None:
+    """It is the user's: neither markup of the SVG nor, between two "$", a formula."""
+    name = "<script>alert('$x_{$')</script>"
+    body = {"sequences": [GOOD], "ids": [name]}
+    picture = client.post("/attribute?target=Hk&method=saliency&format=svg", json=body)
+    assert picture.status_code == 200, picture.text
+    texts = ["".join(element.itertext()) for element in ElementTree.fromstring(picture.content).iter()]
+    assert any(text.startswith(name) for text in texts)
     assert b"a<b" not in picture.content
 
 

@@ -114,6 +114,23 @@ def explain(
     return Explained(scalars=scalars, by_member=len(scalars) > 1, name=label, units=units, length=length)
 
 
+def target_minus(target: str | None, minus: str | None) -> Target:
+    """Return the target, or the difference of two, that the options ``target`` and ``minus`` ask for.
+
+    Raises
+    ------
+    ConfigError
+        For ``minus`` alone.
+    """
+    if minus is None:
+        return target
+    if target is None:
+        raise ConfigError(
+            f"minus: {minus!r} alone is no difference of two targets; name the first one (target), too"
+        )
+    return target, minus
+
+
 def combine(moments: list[Moments]) -> Moments:
     """Return the moments of an ensemble by the law of total variance, differentiably; of one network its own.
 

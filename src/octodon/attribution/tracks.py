@@ -54,6 +54,18 @@ def intervals_of(ids: Sequence[str], length: int) -> list[Interval]:
     return found
 
 
+def check_suffix(out: Path) -> None:
+    """Refuse, before anything is computed, a name that says nothing of the format.
+
+    Raises
+    ------
+    ConfigError
+        For a suffix other than .bedgraph and .bw.
+    """
+    if out.suffix not in (".bedgraph", ".bw"):
+        raise ConfigError(f"--track {out}: expected a name ending in .bedgraph or .bw")
+
+
 def write_track(
     values: Float[ndarray, "n l"],
     intervals: Sequence[Interval],
@@ -83,8 +95,7 @@ def write_track(
     """
     if len(values) != len(intervals):
         raise DataError(f"tracks: {len(values)} sequences, {len(intervals)} intervals; expected one for each")
-    if out.suffix not in (".bedgraph", ".bw"):
-        raise ConfigError(f"track {out}: expected a name ending in .bedgraph or .bw")
+    check_suffix(out)
     contigs = {name: _covered(values, intervals, name) for name in sorted({i.contig for i in intervals})}
     with atomic_file(out) as partial:
         if out.suffix == ".bedgraph":

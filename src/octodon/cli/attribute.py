@@ -91,18 +91,20 @@ def attribute(
 ) -> None:
     """Say which bases a prediction, its uncertainty, or a difference of targets rests on."""
     from octodon.artifact.bundle import load
+    from octodon.attribution import save, tracks
     from octodon.attribution.attribute import attribute
     from octodon.attribution.doubt import doubt_beneath
-    from octodon.attribution.save import check_suffix, save_attribution
-    from octodon.attribution.tracks import intervals_of, write_track
+    from octodon.attribution.scalar import target_minus
     from octodon.cli.output import counting, say
 
-    check_suffix(out)
+    save.check_suffix(out)
+    if track is not None:
+        tracks.check_suffix(track)
+    wanted = target_minus(target, minus)
     model = load(bundle, backbone=backbone)
     ids, codes = _read(sequences, sequence, id)
-    intervals = intervals_of(ids, codes.shape[1]) if track is not None else None
+    intervals = tracks.intervals_of(ids, codes.shape[1]) if track is not None else None
     shuffles = int(background) if background.isdigit() else _read(Path(background), sequence, id)[1]
-    wanted = target if minus is None or target is None else (target, minus)
     with counting("maps", quiet) as count:
         found = attribute(
             model,
@@ -117,9 +119,9 @@ def attribute(
             device=device.value,
             on_rows=count,
         )
-    files = save_attribution(found, out)
+    files = save.save_attribution(found, out)
     if track is not None and intervals is not None:
-        write_track(found.observed, intervals, track)
+        tracks.write_track(found.observed, intervals, track)
         files.append(track)
     if logos:
         files.append(out.with_suffix(".svg"))

@@ -153,6 +153,10 @@ def _mutated(codes: UInt8[ndarray, " l"], name: str) -> UInt8[ndarray, " l"]:
         own = (ALPHABET + "N")[codes[position - 1]]
         if own != ref:
             raise DataError(f"mutations: {name[:60]!r}: the sequence has {own} at position {position}")
+        if made[position - 1] != codes[position - 1]:
+            raise DataError(
+                f"mutations: {name[:60]!r} changes position {position} twice; name one base for it"
+            )
         if ref == alt:
             raise DataError(f"mutations: {name[:60]!r} changes nothing; name another base")
         made[position - 1] = ALPHABET.index(alt)

@@ -16,6 +16,7 @@ from pydantic import Field
 from octodon.attribution.attribute import attribute
 from octodon.attribution.doubt import doubt_beneath
 from octodon.attribution.record import Attribution
+from octodon.attribution.scalar import target_minus
 from octodon.report.logo import logo_figure
 from octodon.seq.codes import ALPHABET
 from octodon.serve.bodies import LengthOptions
@@ -88,7 +89,7 @@ def _explain(
 ) -> Explained:
     how = {
         "output": options.output,
-        "target": options.target if options.minus is None else (options.target, options.minus),
+        "target": target_minus(options.target, options.minus),
         "method": options.method,
         "background": options.background,
         "seed": options.seed,
