@@ -92,6 +92,49 @@ def test_a_large_file_without_index_is_refused(tmp_path: Path, monkeypatch: pyte
         open_genome(tmp_path / "g.fa")
 
 
+def test_a_file_that_broke_after_it_was_indexed_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "g.fa"
+    path.write_text(">a\n" + ("ACGT" * 15 + "\n") * 5000)
+    pysam.tabix_compress(str(path), f"{path}.gz")
+    pysam.faidx(f"{path}.gz")
+    whole = Path(f"{path}.gz").read_bytes()
+    Path(f"{path}.gz").write_bytes(whole[: len(whole) // 2])
+    with (
+        open_genome(f"{path}.gz") as genome,
+        pytest.raises(DataError, match=r"g.fa.gz: a:250000-250100 cannot be read .*samtools faidx"),
+    ):
+        genome.fetch("a", 250_000, 250_100)
+
+
+@pytest.mark.parametrize(
+    ("now", "contig"),
+    [
+        (">chr1 the first\n" + FASTA.partition("\n")[2], "chr1"),  # a header that is longer
+        (FASTA.replace("ACGT", "", 1), "chr1"),  # a deletion
+        (FASTA[: -len("GGGCC\n")], "2"),  # the end is gone
+        (FASTA.replace(">2", ">3"), "2"),  # another name
+        (">3\nACGT\n" + FASTA, "chr1"),  # a contig more
+    ],
+)
+def test_an_index_of_an_earlier_file_is_refused(now: str, contig: str, tmp_path: Path) -> None:
+    path = tmp_path / "g.fa"
+    path.write_text(FASTA)
+    pysam.faidx(str(path))
+    path.write_text(now)
+    with pytest.raises(DataError, match=f"contig {contig!r} does not lie where .*samtools faidx"):
+        open_genome(path)
+
+
+@pytest.mark.parametrize("text", [FASTA, FASTA.replace("\n", "\r\n"), FASTA[:-1], FASTA + "\n\n"])
+def test_a_fresh_index_is_believed(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "g.fa"
+    path.write_bytes(text.encode())
+    pysam.faidx(str(path))
+    with open_genome(path) as genome:
+        assert decode(genome.fetch("chr1", 0, 20)[None]) == [CHR1]
+        assert decode(genome.fetch("2", 4, 10)[None]) == ["GGGGCC"]
+
+
 def test_contigs_are_matched_across_conventions() -> None:
     known = ["1", "chrX", "MT"]
     assert match_contigs(["chr1", "X", "chrM", "2"], known) == {
