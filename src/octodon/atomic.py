@@ -28,13 +28,14 @@ def atomic_file(path: Path) -> Iterator[Path]:
     RunError
         The file cannot be written: no such folder, no permission, no space.
     """
+    _require_name(path)
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
         yield partial
         _sync(partial)
         partial.replace(path)
     except OSError as error:
-        raise _refusal(path, error) from error
+        raise _refusal(path, error, partial) from error
     finally:
         with suppress(OSError):  # where nothing can be written there is nothing to remove
             partial.unlink()
@@ -43,6 +44,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Give a temporary folder beside ``path``; on success it replaces ``path``, on an error it is removed."""
+    _require_name(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
@@ -59,7 +61,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         else:
             partial.rename(path)
     except OSError as error:
-        raise _refusal(path, error) from error
+        raise _refusal(path, error, partial) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -118,8 +120,16 @@ def remove_partials(folder: Path) -> list[Path]:
     return found
 
 
-def _refusal(path: Path, error: OSError) -> RunError:
-    return RunError(f"cannot write {path}: {error.strerror or error}; check folder, space and permissions")
+def _require_name(path: Path) -> None:
+    if not path.name:  # "." and "/"
+        raise RunError(f"cannot write {path}: is a folder; give it the name of the file or folder to make")
+
+
+def _refusal(path: Path, error: OSError, partial: Path | None = None) -> RunError:
+    # what went wrong inside the block may be another file's fault
+    elsewhere = error.filename is not None and Path(os.fsdecode(error.filename)) not in (path, partial)
+    what = str(error) if elsewhere else error.strerror or error
+    return RunError(f"cannot write {path}: {what}; check folder, space and permissions")
 
 
 def _sync(path: Path) -> None:

@@ -63,6 +63,21 @@ def test_a_disk_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
+def test_a_path_without_a_name_is_one_line() -> None:
+    for path in (Path(), Path("/")):
+        for write in (lambda p: write_text(p, "x"), lambda p: atomic_folder(p).__enter__()):
+            with pytest.raises(RunError, match=r"cannot write [./]: is a folder; give it the name"):
+                write(path)
+
+
+def test_another_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with (
+        pytest.raises(RunError, match=r"cannot write .*result: .*No such file.*absent.txt"),
+        atomic_file(tmp_path / "result"),
+    ):
+        (tmp_path / "absent.txt").read_text()
+
+
 def test_text_and_json(tmp_path: Path) -> None:
     write_text(tmp_path / "a.txt", "µ\n")
     assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "µ\n"
