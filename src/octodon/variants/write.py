@@ -93,6 +93,12 @@ def info_key(column: str) -> str:
 
 def _header(columns: list[str], contig_lines: Sequence[str]) -> str:
     lines = ["##fileformat=VCFv4.2", "##source=octodon variants", *contig_lines]
+    taken: dict[str, str] = {}
+    for column in columns:
+        if (other := taken.setdefault(info_key(column), column)) != column:
+            raise ConfigError(
+                f"--out: INFO would call {other!r} and {column!r} both {info_key(column)}; write .tsv or .parquet"
+            )
     meanings = {**MEANINGS, **OOD_MEANINGS}
     for column in columns:
         name = max((n for n in meanings if column == n or column.endswith(f"_{n}")), key=len)
