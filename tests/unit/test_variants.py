@@ -26,6 +26,7 @@ from octodon.ensemble.network import FittedNetwork
 from octodon.errors import ConfigError, DataError, OctodonError
 from octodon.models.model import ModelConfig, build_model
 from octodon.records import MemberPredictions, Prediction
+from octodon.seeds import derive_seed
 from octodon.seq.codes import as_codes, encode, random_codes
 from octodon.variants.effects import Effects, effects_of
 from octodon.variants.null import Null, shuffled_null
@@ -39,7 +40,16 @@ from octodon.variants.reference import (
     ReferenceCheck,
     check_reference,
 )
-from octodon.variants.score import NO_CONTIG, NO_WINDOW, WRONG_REF, VariantOptions, score_pairs, score_vcf
+from octodon.variants.score import (
+    NO_CONTIG,
+    NO_WINDOW,
+    TOO_LONG,
+    WRONG_REF,
+    VariantOptions,
+    _Sample,
+    score_pairs,
+    score_vcf,
+)
 from octodon.variants.windows import WindowOptions, allele_pairs, trimmed
 
 LENGTH = 8
@@ -401,6 +411,59 @@ def test_a_vcf_comes_back_as_vcf(fasta: Path, tmp_path: Path) -> None:
     assert [(r.pos, r.id, r.ref) for r in records] == [(30, None, BASES[29]), (31, "rs5", BASES[30])]
     np.testing.assert_allclose([r.info["b_effect"] for r in records], table["b_effect"], rtol=1e-5)
     assert "a_null_percentile" not in records[0].info
+
+
+def test_targets_that_info_would_call_alike_are_refused(fasta: Path, tmp_path: Path) -> None:
+    class Alike(LinearEnsemble):
+        def __init__(self) -> None:
+            super().__init__()
+            self.target_names = ("a b", "a-b")
+
+    with (
+        open_genome(fasta) as genome,
+        pytest.raises(ConfigError, match=r"'a b_ref' and 'a-b_ref' both a_b_ref"),
+    ):
+        score_vcf(Alike(), _vcf(tmp_path, _snv(30)), genome, tmp_path / "o.vcf", VariantOptions(null=0))
+    assert not (tmp_path / "o.vcf").exists()
+
+
+def test_alleles_longer_than_the_window_are_counted_as_such(fasta: Path, tmp_path: Path) -> None:
+    long, fits = BASES[19 : 19 + LENGTH + 2], BASES[29 : 29 + LENGTH + 1]
+    vcf = _vcf(
+        tmp_path,
+        f"c\t20\t.\t{long}\t{long[0]}",
+        f"c\t20\t.\t{long[0]}\t{long}",
+        f"c\t30\t.\t{fits}\t{fits[0]}",
+    )
+    with open_genome(fasta) as genome:
+        report = score_vcf(LinearEnsemble(), vcf, genome, tmp_path / "o.tsv", VariantOptions(null=0))
+    assert (report.n_scored, dict(report.skipped)) == (1, {TOO_LONG: 2})
+
+
+def test_a_null_without_surroundings_is_said(tmp_path: Path) -> None:
+    (tmp_path / "g.fa").write_text(f">c\n{BASES[: LENGTH + 1]}\n>n\n{'N' * LENGTH}{BASES[: LENGTH + 1]}\n")
+    at = LENGTH // 2
+    ref = BASES[at]
+    rows = [f"c\t{at + 1}\t.\t{ref}\t{_complement(ref)}"]
+    with open_genome(tmp_path / "g.fa") as genome:
+        report = score_vcf(
+            LinearEnsemble(), _vcf(tmp_path, *rows), genome, tmp_path / "o.tsv",
+            VariantOptions(null=20, offsets_bp=(-1, 1), edge="shift"),
+        )  # fmt: skip
+    assert any("no null_percentile" in note for note in report.notes)
+    assert "a_null_percentile" not in pd.read_csv(tmp_path / "o.tsv", sep="\t").columns
+
+
+def test_a_sample_of_a_stream_is_the_smallest_keys_whatever_the_blocks() -> None:
+    block = _variants(*(("c", position, "A", "C") for position in range(1, 301)))
+    kept = {}
+    for size in (300, 50, 7):
+        sample = _Sample(20, seed=3)
+        for at in range(0, 300, size):
+            sample.add(block.take(np.arange(at, min(at + size, 300))))
+        kept[size] = [int(one.starts[0]) for one in sample.variants()]
+    keys = np.random.default_rng(derive_seed(3, "null", "sample")).random(300)
+    assert kept[300] == kept[50] == kept[7] == np.argsort(keys)[:20].tolist()
 
 
 def test_wrong_references_below_the_limit_are_left_out_and_counted(fasta: Path, tmp_path: Path) -> None:

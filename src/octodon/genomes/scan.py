@@ -11,8 +11,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from jaxtyping import Bool, UInt8
-from numpy import ndarray
 from pyarrow import parquet
 
 from octodon.atomic import atomic_file
@@ -23,7 +21,7 @@ from octodon.genomes.grid import Grid, Run, blocks, region_runs, whole_runs
 from octodon.genomes.tracks import STRANDS, columns_of, write_track
 from octodon.metrics.evaluate import predictions_frame
 from octodon.predict.predictor import Predictor
-from octodon.seq.codes import N_CODE, reverse_complement
+from octodon.seq.codes import has_few_n, reverse_complement
 
 _WINDOWS = 8192
 
@@ -188,7 +186,7 @@ def _frames(
     for contig, first, after in blocks(runs, _WINDOWS):
         starts = np.arange(first, after, dtype=np.int64) * grid.stride_bp
         codes = genome.windows(contig, starts, grid.length_bp)
-        kept = np.flatnonzero(few_n(codes, options.max_n_fraction))
+        kept = np.flatnonzero(has_few_n(codes, options.max_n_fraction))
         counts.skipped += len(codes) - len(kept)
         counts.predicted += len(kept)
         if not len(kept):
@@ -207,11 +205,6 @@ def _frames(
             "strand": np.repeat(["+", "-"], len(codes)).astype(object),
         }
         yield pd.concat([pd.DataFrame(place), frame], axis=1)
-
-
-def few_n(codes: UInt8[ndarray, "n l"], max_fraction: float) -> Bool[ndarray, " n"]:
-    """Return whether each sequence has at most this share of N."""
-    return np.count_nonzero(codes == N_CODE, axis=1) <= max_fraction * codes.shape[1]
 
 
 class _Table:

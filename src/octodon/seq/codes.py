@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 from numpy import ndarray
 
 from octodon.errors import DataError
@@ -30,6 +30,11 @@ def codes_from_bytes(letters: UInt8[ndarray, "*shape"]) -> UInt8[ndarray, "*shap
 def bytes_from_codes(codes: UInt8[ndarray, "*shape"]) -> UInt8[ndarray, "*shape"]:
     """Return the upper-case ASCII letter of every code (0 to 4)."""
     return _BYTE_OF_CODE[codes]
+
+
+def has_few_n(codes: UInt8[ndarray, "n l"], most: float) -> Bool[ndarray, " n"]:
+    """Return whether the share of N in each sequence is at most ``most`` (0 to 1)."""
+    return np.count_nonzero(codes == N_CODE, axis=1) <= most * codes.shape[1]
 
 
 def encode(sequences: Sequence[str], where: str = "sequences") -> UInt8[ndarray, "n l"]:

@@ -17,7 +17,7 @@ from octodon.errors import ConfigError, DataError
 from octodon.predict.predictor import Predictor
 from octodon.registry import suggest
 from octodon.seeds import derive_seed
-from octodon.seq.codes import N_CODE
+from octodon.seq.codes import has_few_n
 from octodon.seq.coordinates import match_contigs
 from octodon.variants.effects import Effects, effects_of
 from octodon.variants.frame import effects_frame, variants_frame
@@ -31,6 +31,7 @@ from octodon.variants.write import check_suffix, effect_writer
 NO_CONTIG = "contig not in the FASTA"
 WRONG_REF = "REF differs from the FASTA"
 NO_WINDOW = "window leaves its contig"
+TOO_LONG = "allele longer than the model's window"
 MANY_N = "more than 5% N around the variant"
 _MOST_N = 0.05
 
@@ -144,6 +145,10 @@ def score_vcf(
         if not scored:
             raise DataError(f"{vcf}: no variant could be scored: {_in_words(skipped)}")
     notes = [genome.note, renaming_note(survey.names), survey.check.line()]
+    if options.null and null is None:
+        notes.append(
+            "no null_percentile: no variant has surroundings wide enough, with few N, to be shuffled"
+        )
     return VariantReport(n_scored=scored, skipped=dict(skipped), notes=tuple(filter(None, notes)))
 
 
@@ -255,6 +260,8 @@ class _Sample:
         """Offer a block."""
         keys = self._rng.random(len(block))
         chosen = np.argsort(keys)[: self._most]
+        if self._kept and len(self._kept) == self._most:  # what cannot enter is not looked at one by one
+            chosen = chosen[keys[chosen] < self._kept[-1][0]]
         self._kept += [(float(keys[row]), block.take(np.array([row]))) for row in chosen.tolist()]
         self._kept = sorted(self._kept, key=lambda pair: pair[0])[: self._most]
 
@@ -278,7 +285,7 @@ def _null(
     found: list[ndarray] = []
     for variant in sample:
         pairs = allele_pairs(variant, genome, wide)
-        found += [pairs.ref[0, 0]] if pairs.fits[0] else []
+        found += [pairs.ref[0, 0]] if pairs.fits[0] and has_few_n(pairs.ref[0], _MOST_N)[0] else []
     if not found:
         return None
     return shuffled_null(
@@ -306,13 +313,17 @@ def _score(
     placed = _placed(given, dict(names), genome)
     match = check_reference(placed, genome, ReferenceCheck())
     given, placed = given.take(match), placed.take(match)
-    pairs = allele_pairs(trimmed(placed), genome, windows)
-    few_n = (pairs.ref == N_CODE).mean(axis=(1, 2)) <= _MOST_N
+    cut = trimmed(placed)
+    pairs = allele_pairs(cut, genome, windows)
+    longest = np.array([max(len(ref), len(alt)) for ref, alt in zip(cut.refs, cut.alts, strict=True)])
+    too_long = longest > windows.length_bp
+    few_n = has_few_n(pairs.ref.reshape(len(cut), -1), _MOST_N)
     rows = np.flatnonzero(pairs.fits & few_n)
     counts = {
         NO_CONTIG: int((~here).sum()),
         WRONG_REF: int((~match).sum()),
-        NO_WINDOW: int((~pairs.fits).sum()),
+        TOO_LONG: int(too_long.sum()),
+        NO_WINDOW: int((~pairs.fits & ~too_long).sum()),
         MANY_N: int((pairs.fits & ~few_n).sum()),
     }
     skipped.update({reason: count for reason, count in counts.items() if count})
