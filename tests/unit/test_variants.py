@@ -427,6 +427,16 @@ def test_targets_that_info_would_call_alike_are_refused(fasta: Path, tmp_path: P
     assert not (tmp_path / "o.vcf").exists()
 
 
+def test_a_block_in_which_nothing_can_be_scored_is_passed_over(
+    fasta: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("octodon.variants.read.BLOCK", 1)
+    vcf = _vcf(tmp_path, "z\t20\t.\tA\tC", _snv(20), "z\t20\t.\tA\tC")
+    with open_genome(fasta) as genome:
+        report = score_vcf(LinearEnsemble(), vcf, genome, tmp_path / "o.tsv", VariantOptions(null=0))
+    assert (report.n_scored, dict(report.skipped)) == (1, {NO_CONTIG: 2})
+
+
 def test_alleles_longer_than_the_window_are_counted_as_such(fasta: Path, tmp_path: Path) -> None:
     long, fits = BASES[19 : 19 + LENGTH + 2], BASES[29 : 29 + LENGTH + 1]
     vcf = _vcf(

@@ -317,7 +317,7 @@ def _score(
     pairs = allele_pairs(cut, genome, windows)
     longest = np.array([max(len(ref), len(alt)) for ref, alt in zip(cut.refs, cut.alts, strict=True)])
     too_long = longest > windows.length_bp
-    few_n = has_few_n(pairs.ref.reshape(len(cut), -1), _MOST_N)
+    few_n = has_few_n(np.concatenate(list(pairs.ref.swapaxes(0, 1)), axis=1), _MOST_N)
     rows = np.flatnonzero(pairs.fits & few_n)
     counts = {
         NO_CONTIG: int((~here).sum()),
