@@ -3,6 +3,7 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from octodon.handover.onnx_file import INPUT, export_onnx, open_session
 from octodon.handover.unlikeness import IN_GRAPH
 from octodon.handover.whole import assemble
 from octodon.models.backbones import backbones
+from octodon.models.dropout import DropoutPasses
 from octodon.models.heads import heads
 from octodon.ood import scores
 from octodon.predict.ood import fit_ood
@@ -247,3 +249,25 @@ def test_without_the_extra_one_line_says_what_to_install(
     with pytest.raises(ConfigError, match=rf"{package} is not installed; .*pip install 'octodon\[export\]'"):
         export_onnx(small_student(), tmp_path / "x.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def of_members(head: str, **parts: Any) -> Ensemble:
+    members = tuple(replace(small_student(head=head, seed=seed).fitted, index=seed) for seed in (1, 2, 3))
+    one = small_student(head=head)
+    return Ensemble(model=one.model, target_names=one.target_names, units=one.units, members=members, **parts)
+
+
+def test_members_that_doubt_themselves_doubt_together(tmp_path: Path) -> None:
+    """The epistemic variance of an ensemble of evidential networks: that of their means, and the mean of their own."""
+    ensemble = of_members("evidential")
+    codes = random_sequences(40, 62)
+    got = run(export_onnx(ensemble, tmp_path / "x.onnx"), codes)
+    members = ensemble.predict_members(codes)
+    assert members.epistemic_std is not None
+    variance = members.mean.var(axis=0) + np.square(members.epistemic_std).mean(axis=0)
+    np.testing.assert_allclose(got["epistemic_std"], np.sqrt(variance), rtol=1e-3)
+
+
+def test_dropout_passes_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"answers with dropout on .* distil it into a student"):
+        assemble(of_members("distilled", dropout=DropoutPasses(passes=2)))

@@ -11,8 +11,9 @@ from torch import nn
 import octodon
 from octodon.attribution.attribute import attribute
 from octodon.attribution.record import centred
-from octodon.attribution.scalar import combine, explain
+from octodon.attribution.scalar import explain
 from octodon.errors import BundleError, ConfigError, DataError
+from octodon.models.combine import combine
 from octodon.models.heads import Moments
 from octodon.records import MemberPredictions
 from octodon.seq.codes import random_codes

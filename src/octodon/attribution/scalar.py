@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from octodon.distillation.student import Student
 from octodon.ensemble.ensemble import Ensemble
 from octodon.errors import ConfigError
+from octodon.models.combine import LEAST_VARIANCE, combine
 from octodon.models.heads import Moments
 from octodon.registry import suggest
 
@@ -21,9 +22,6 @@ Output = str | Callable[[Moments], Tensor]
 """One of ``OUTPUTS``, or a function of the moments, each (n, t), that returns (n,)."""
 Target = str | int | tuple[str | int, str | int] | None
 """A target by name or position; a pair = the first minus the second; None where there is only one."""
-
-_LEAST_VARIANCE = 1e-20
-"""Members that agree exactly have variance 0, where a root has no derivative; this floor makes it 0."""
 
 
 class Scalar(nn.Module):
@@ -131,25 +129,6 @@ def target_minus(target: str | None, minus: str | None) -> Target:
     return target, minus
 
 
-def combine(moments: list[Moments]) -> Moments:
-    """Return the moments of an ensemble by the law of total variance, differentiably; of one network its own.
-
-    As ``MemberPredictions.combine``: epistemic variance = population variance of the means (``correction=0``) plus the mean
-    of what members say of themselves, aleatoric variance = mean of the variances.
-    """
-    if len(moments) == 1:
-        return moments[0]
-    means = torch.stack([m.mean for m in moments])
-    stds = [m.aleatoric_std for m in moments if m.aleatoric_std is not None]
-    own = [m.epistemic_std.square() for m in moments if m.epistemic_std is not None]
-    epistemic = means.var(0, correction=0) + (torch.stack(own).mean(0) if own else 0.0)
-    return Moments(
-        mean=means.mean(0),
-        epistemic_std=epistemic.clamp(min=_LEAST_VARIANCE).sqrt(),
-        aleatoric_std=torch.stack(stds).square().mean(0).sqrt() if stds else None,
-    )
-
-
 class _Plain(nn.Module):
     """A torch module from elsewhere, ``(n, 4, l) -> (n, t)``."""
 
@@ -225,7 +204,7 @@ def _quantity(moments: Moments, output: str) -> Float[Tensor, "n t"]:
     if output == "total_std":
         stds = [s for s in (moments.epistemic_std, moments.aleatoric_std) if s is not None]
         if stds:
-            return torch.stack([std.square() for std in stds]).sum(0).clamp(min=_LEAST_VARIANCE).sqrt()
+            return torch.stack([std.square() for std in stds]).sum(0).clamp(min=LEAST_VARIANCE).sqrt()
         found = None
     else:
         found = getattr(moments, output)

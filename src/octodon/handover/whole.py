@@ -17,12 +17,13 @@ from octodon.distillation.student import Student
 from octodon.ensemble.ensemble import Ensemble
 from octodon.errors import ConfigError, DataError
 from octodon.handover.unlikeness import IN_GRAPH, Percentile
-from octodon.models.heads import Moments
+from octodon.models.combine import combine
 from octodon.models.model import Model
 from octodon.records import check_level
 
 OUTPUTS = ("mean", "epistemic_std", "aleatoric_std", "calibrated_std", "lower", "upper", "ood_score", "ood")
 """Names of outputs, in their order; a model that does not give one leaves it out."""
+_MOMENTS = ("mean", "epistemic_std", "aleatoric_std")
 
 
 class Whole(nn.Module):
@@ -56,7 +57,8 @@ class Whole(nn.Module):
         features = [network.backbone(x) for network in self.networks]  # type: ignore[operator]
         heads = [network.head for network in self.networks]
         moments = [head.read(head(own)) for head, own in zip(heads, features, strict=True)]  # type: ignore[operator]
-        said = _combined(moments)
+        together = combine(moments)
+        said = {name: values for name in _MOMENTS if (values := getattr(together, name)) is not None}
         raw = dict(said)
         if self.interval is not None:
             said |= self.interval(said["mean"], said.get("epistemic_std"), said.get("aleatoric_std"))
@@ -157,10 +159,15 @@ def assemble(
     Raises
     ------
     ConfigError
-        A level outside (0, 1), or a calibration that no graph can hold.
+        A level outside (0, 1), or a calibration, or dropout passes, that no graph can hold.
     DataError
         A level without a calibration, or one that needs more calibration rows.
     """
+    if isinstance(model, Ensemble) and model.dropout is not None:
+        raise ConfigError(
+            "export: a model that answers with dropout on (mc_dropout) is not one network; distil it into a student, or export "
+            "dataclasses.replace(model, dropout=None)"
+        )
     networks = [network_for_graph(model, position) for position in range(_count(model))]
     interval, what = None, None
     if calibrated and model.calibration is not None:
@@ -255,22 +262,3 @@ def _percentile(model: Student | Ensemble, say: Callable[[str], None]) -> Percen
 
 def _count(model: Student | Ensemble) -> int:
     return len(model.members) if isinstance(model, Ensemble) else 1
-
-
-def _combined(moments: list[Moments]) -> dict[str, Tensor]:
-    """Return mean and stds by the law of total variance, as ``MemberPredictions.combine``; of one network its own."""
-    first = moments[0]
-    if len(moments) == 1:
-        said = {
-            "mean": first.mean,
-            "epistemic_std": first.epistemic_std,
-            "aleatoric_std": first.aleatoric_std,
-        }
-        return {name: values for name, values in said.items() if values is not None}
-    means = torch.stack([own.mean for own in moments])
-    centre = means.mean(0)
-    said = {"mean": centre, "epistemic_std": (means - centre).square().mean(0).sqrt()}
-    if first.aleatoric_std is not None:
-        noise = torch.stack([own.aleatoric_std for own in moments])  # type: ignore[misc]  # all members have one head
-        said["aleatoric_std"] = noise.square().mean(0).sqrt()
-    return said
