@@ -40,7 +40,6 @@ members = 10
 training = { epochs = 40 }
 [distill]
 students = 5
-training = { epochs = 20 }
 """
 COLUMNS = [
     "individual_mean",

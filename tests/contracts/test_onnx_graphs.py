@@ -141,8 +141,9 @@ def test_a_score_that_no_graph_knows_is_left_out(monkeypatch: pytest.MonkeyPatch
     assert told == ["left out: the out-of-distribution score 'kmer' cannot go into a graph"]
 
 
-def test_an_ensemble_follows_the_law_of_total_variance(tmp_path: Path) -> None:
-    members = [small_student(head="replicate_variance", seed=seed) for seed in (1, 2, 3)]
+@pytest.mark.parametrize("head", ["replicate_variance", "replicate_variance_apart"])
+def test_an_ensemble_follows_the_law_of_total_variance(head: str, tmp_path: Path) -> None:
+    members = [small_student(head=head, seed=seed) for seed in (1, 2, 3)]
     ensemble = Ensemble(
         model=members[0].model,
         target_names=("Dev", "Hk"),

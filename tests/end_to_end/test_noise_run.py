@@ -34,7 +34,7 @@ def test_with_replicates_of_every_target_the_noise_is_learnt_and_scored(
     out = tmp_path / "run"
     assert cli("run", replicated, "--out", out)[0] == 0
     resolved = tomllib.loads((out / "config.toml").read_text())
-    assert resolved["ensemble"]["head"] == "replicate_variance"
+    assert resolved["ensemble"]["head"] == "replicate_variance_apart"
     assert resolved["distill"]["head"] == "distilled_aleatoric"
     assert json.loads((out / "student" / "config.json").read_text())["head"] == "distilled_aleatoric"
     metrics = pd.read_csv(out / "results" / "metrics.tsv", sep="\t")
@@ -79,7 +79,7 @@ def test_noise_that_cannot_be_learnt_is_refused_in_one_line(
 def test_auto_goes_on_with_a_run_only_if_it_means_the_same_heads(replicated: Path, tmp_path: Path) -> None:
     config = load_config(replicated)
     data = {"sha256": {}, "teachers": None}
-    for head in ("replicate_variance", "mean"):
+    for head in ("replicate_variance_apart", "mean"):
         with claim(tmp_path / head, "") as folder:
             named = config.ensemble.model_copy(update={"head": head})
             folder.begin(dump(config.model_copy(update={"ensemble": named})), data)

@@ -70,6 +70,8 @@ def assert_equal(ours: Moments, theirs: Moments) -> None:
         ("mprann", 45, "standardised_mean"),
         ("residualbind", 58, "distilled"),
         ("residualbind", 25, "mean"),
+        ("deepstarr", 50, "replicate_variance_apart"),  # two backbones
+        ("residualbind", 25, "replicate_variance_apart"),
     ],
 )
 def test_our_networks(backbone: str, length: int, head: str) -> None:

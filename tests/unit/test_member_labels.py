@@ -87,7 +87,7 @@ def test_a_students_head_is_refused_for_members() -> None:
 
 def test_auto_asks_for_replicates_of_every_target() -> None:
     assert resolve_head("auto", examples()) == "standardised_mean"
-    assert resolve_head("auto", _replicated()) == "replicate_variance"
+    assert resolve_head("auto", _replicated()) == "replicate_variance_apart"
     assert resolve_head("mean", _replicated()) == "mean"
     one_target = _replicated()
     assert one_target.replicates is not None

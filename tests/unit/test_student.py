@@ -160,7 +160,7 @@ def test_an_unknown_head_is_refused() -> None:
 
 def test_an_ensemble_that_knows_the_noise_makes_a_student_that_does() -> None:
     teachers = _noisy_ensemble()
-    assert teachers.model.head == "replicate_variance"
+    assert teachers.model.head == "replicate_variance_apart"
     student = _distil(teachers, examples(), epochs=2, copies=1)
     assert student.model.head == "distilled_aleatoric"
     assert _distil(ensemble(), examples(), epochs=2, copies=1).model.head == "distilled"

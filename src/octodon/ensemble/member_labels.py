@@ -21,7 +21,7 @@ _OF_REPLICATES = ("replicate_std", "shrunken_std", "replicates")
 def resolve_head(head: str, examples: Examples) -> str:
     """Return ``head``, or for "auto" the best that these examples allow.
 
-    ``replicate_variance`` where every target has training rows with two replicates, else ``standardised_mean``.
+    ``replicate_variance_apart`` where every target has training rows with two replicates, else ``standardised_mean``.
     """
     if head != "auto":
         return head
@@ -29,7 +29,7 @@ def resolve_head(head: str, examples: Examples) -> str:
         require_replicates(examples.subset("train"))
     except DataError:
         return "standardised_mean"
-    return "replicate_variance"
+    return "replicate_variance_apart"
 
 
 def check_member_head(head: str, examples: Examples) -> None:

@@ -6,7 +6,7 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from octodon.errors import ConfigError
 from octodon.models.backbones import backbones
+from octodon.models.beside import Beside, narrower
 from octodon.models.heads import Head, Moments, heads
 from octodon.models.seeded import seeded
 from octodon.registry import suggest
@@ -73,10 +74,17 @@ def build_model(config: ModelConfig, seed: int) -> Model:
         For a backbone, head or option that is unknown or does not work, or sequences too short for the backbone.
     """
     backbone_class = find_backbone(config.backbone)
+    head_class = heads[config.head]
     with seeded(seed):
         backbone = _construct(backbone_class, config)
-        head = heads[config.head](_n_features(backbone, config), config.n_targets)
-    return Model(backbone, head)
+        n_features = _n_features(backbone, config)
+        if head_class.second_width is None:
+            return Model(backbone, head_class(n_features, config.n_targets))
+        narrow = replace(config, options=narrower(backbone_class, config.options, head_class.second_width))
+        second = _construct(backbone_class, narrow)
+        n_second = _n_features(second, narrow)
+        both = Beside(backbone, second, n_features + n_second)
+        return Model(both, head_class(n_features, config.n_targets, n_second))
 
 
 def find_backbone(backbone: str | type) -> type:

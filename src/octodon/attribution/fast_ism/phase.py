@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -9,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from octodon.attribution.fast_ism.program import Add, Conv, Pointwise, Pool, Program, Scale
+from octodon.attribution.fast_ism.program import Add, Conv, Pointwise, Pool, Program, Scale, Sink
 from octodon.attribution.fast_ism.trace import Trace
 from octodon.attribution.fast_ism.windows import Window, strides_of, windows_of
 
@@ -24,6 +25,7 @@ class References:
 
     def __init__(self, program: Program, passed: Trace, length: int) -> None:
         self._program, self._passed = program, passed
+        self.dtype = passed.calls[program.sinks[0].call].result.dtype
         self._padded: dict[int, Tensor] = {}
         phases = min(max(strides_of(program)), length)
         self.windows = [windows_of(program, phase) for phase in range(phases)]
@@ -31,12 +33,20 @@ class References:
         self.counts = [len(range(phase, length, max(self.strides))) for phase in range(phases)]
         self.lengths = [self._value(number).shape[1] for number in range(len(program.layers))]
         self.margins = [self._margin(number) for number in range(len(program.layers))]
-        self.dense = None
-        if program.dense is not None:
-            left, right = self.margins[program.last]
-            self.dense = F.pad(program.dense, (0, 0, 0, 0, left, right)).contiguous()
-        self.features = passed.calls[program.sink].result.detach()
+        self._dense: dict[int, Tensor] = {}
         self._side_by_side: dict[int, Tensor] = {}
+
+    def features(self, sink: Sink) -> Float[Tensor, "n f"]:
+        """Return the result of a linear step."""
+        return self._passed.calls[sink.call].result.detach()
+
+    def dense(self, sink: Sink) -> Float[Tensor, "l c o"]:
+        """Return the weights of a linear step, with room on both sides."""
+        if sink.call not in self._dense:
+            assert sink.dense is not None
+            left, right = self.margins[sink.last]
+            self._dense[sink.call] = F.pad(sink.dense, (0, 0, 0, 0, left, right)).contiguous()
+        return self._dense[sink.call]
 
     def side_by_side(self, layer: Conv) -> Float[Tensor, "c p"]:
         """Return the k matrices of a convolution beside each other."""
@@ -113,13 +123,14 @@ class Phase:
         self._outside = [self._outside_of(number) for number in range(len(program.layers))]
         self._wants_value = _wants_value(program)
 
-    def features(self) -> Float[Tensor, "r f"]:
-        """Return the result of the program's linear step for every mutant, rows (j, n, 3)."""
+    def features(self, sink: Sink) -> Float[Tensor, "r f"]:
+        """Return the result of a linear step for every mutant, rows (j, n, 3)."""
         n, count = self._codes.shape
+        needed = _needed(self._program, sink)
         pieces = [
             torch.cat(
                 [
-                    self._last(_Chunk(rows=rows, first=first, count=size))
+                    self._last(_Chunk(rows=rows, first=first, count=size), needed)
                     for first, size in self._spans(count)
                 ],
                 1,
@@ -127,21 +138,20 @@ class Phase:
             for rows in self._rows(n, count)
         ]
         delta = torch.cat(pieces)
-        reference = self._references.features[:, None]
-        if self._references.dense is None:
-            changed = delta.sum(3) / self._references.lengths[self._program.last]
+        reference = self._references.features(sink)[:, None]
+        if sink.dense is None:
+            changed = delta.sum(3) / self._references.lengths[sink.last]
             return (changed.transpose(0, 1) + reference).flatten(0, 2)
         changed = torch.bmm(
-            delta.permute(1, 0, 2, 3, 4).reshape(count, n * 3, -1), self._dense_windows(count)
+            delta.permute(1, 0, 2, 3, 4).reshape(count, n * 3, -1), self._dense_windows(sink, count)
         )
         return (changed.unflatten(1, (n, 3)) + reference).flatten(0, 2)
 
-    def _dense_windows(self, count: int) -> Float[Tensor, "j w o"]:
+    def _dense_windows(self, sink: Sink, count: int) -> Float[Tensor, "j w o"]:
         """Return the dense layer's weights at the windows of each mutation."""
-        dense = self._references.dense
-        assert dense is not None
+        dense = self._references.dense(sink)
         _, channels, outputs = dense.shape
-        window, left = self._windows[self._program.last], self._references.margins[self._program.last][0]
+        window, left = self._windows[sink.last], self._references.margins[sink.last][0]
         return dense.as_strided(
             (count, window.width * channels, outputs),
             (window.step * channels * outputs, outputs, 1),
@@ -170,10 +180,11 @@ class Phase:
         size = max(1, _CHUNK_NUMBERS // (3 * self._largest()))
         return [(first, min(size, count - first)) for first in range(0, count, size)]
 
-    def _last(self, chunk: _Chunk) -> Float[Tensor, "n j 3 w c"]:
-        for number in range(1, self._program.last + 1):
+    def _last(self, chunk: _Chunk, needed: Sequence[int]) -> Float[Tensor, "n j 3 w c"]:
+        """Return the difference of the last of the layers ``needed``; the input needs no computing."""
+        for number in needed[1:]:
             self._compute(chunk, number)
-        return self._delta(chunk, self._program.last)
+        return self._delta(chunk, needed[-1])
 
     def _compute(self, chunk: _Chunk, number: int) -> None:
         layer = self._program.layers[number]
@@ -259,7 +270,7 @@ class Phase:
         """Return a layer's difference to the reference, 0 outside the sequence."""
         if number == 0 and number not in chunk.deltas:
             span = slice(chunk.first, chunk.first + chunk.count)
-            eye = torch.eye(4, device=self._codes.device, dtype=self._references.features.dtype)
+            eye = torch.eye(4, device=self._codes.device, dtype=self._references.dtype)
             new, old = eye[self._others[chunk.rows, span]], eye[self._codes[chunk.rows, span]]
             window = self._windows[0]
             chunk.deltas[0] = new.new_zeros((*new.shape[:3], window.width, 4))
@@ -286,6 +297,15 @@ def _pool(value: Float[Tensor, "n j m w c"], size: int) -> Float[Tensor, "n j m 
     if size == 2:  # 1.5 times faster than amax
         return torch.maximum(value[..., 0::2, :], value[..., 1::2, :])
     return value.unflatten(3, (-1, size)).amax(4)
+
+
+def _needed(program: Program, sink: Sink) -> list[int]:
+    """Return the layers that a linear step depends on, in order, from the input to the one that it reads."""
+    needed = {0, sink.last}
+    for number in range(sink.last, 0, -1):
+        if number in needed:
+            needed.update(program.layers[number].inputs)
+    return sorted(needed)
 
 
 def _wants_value(program: Program) -> list[bool]:

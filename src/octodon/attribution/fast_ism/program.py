@@ -1,4 +1,4 @@
-"""A trace read as layers over positions, up to where positions end, and what follows them."""
+"""A trace read as layers over positions, up to where positions end."""
 
 from __future__ import annotations
 
@@ -72,25 +72,38 @@ class Add(Layer):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Sink:
+    """A linear step that leaves positions behind.
+
+    Attributes
+    ----------
+    last : int
+        The layer that it reads.
+    dense : (l, c, o) tensor or None
+        Its weights; None = the mean over positions.
+    call : int
+        The call whose result it gives.
+    """
+
+    last: int
+    dense: Tensor | None
+    call: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Program:
-    """Layers, then one linear step that leaves positions behind, then the calls that follow it.
+    """Layers, then the linear steps that leave positions behind, then the calls that follow them.
 
     Attributes
     ----------
     layers : list of Layer
         ``layers[0]`` is the one-hot input.
-    last : int
-        The layer that the linear step reads.
-    dense : (l, c, o) tensor or None
-        Its weights; None = the mean over positions.
-    sink : int
-        The call whose result the linear step gives.
+    sinks : list of Sink
+        One for each backbone of the network.
     """
 
     layers: list[Layer]
-    last: int
-    dense: Tensor | None
-    sink: int
+    sinks: list[Sink]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +136,7 @@ def read_program(trace: Trace) -> Program:
     """
     start = Layer(inputs=(), call=-1, layout="ncl")
     reading = _Reading(layers=[start], places={id(trace.x): _Place(layer=0, layout="ncl")})
+    sinks: list[Sink] = []
     for number, call in enumerate(trace.calls):
         place = reading.places.get(id(call.args[0])) if call.args else None
         if place is None:
@@ -131,11 +145,14 @@ def read_program(trace: Trace) -> Program:
             continue  # of weights alone
         if call.kwargs.get("inplace") or (call.name.endswith("_") and not call.name.endswith("__")):
             raise UnsupportedError(f"{call.name} in place")
-        end = _end(reading, number, call, place)
-        if end is not None:
-            return end
-        reading.places[id(call.result)] = _step(reading, number, call, place)
-    raise UnsupportedError("positions to the end")
+        sink = _sink(number, call, place)
+        if sink is not None:
+            sinks.append(sink)
+        else:
+            reading.places[id(call.result)] = _step(reading, number, call, place)
+    if not sinks:
+        raise UnsupportedError("positions to the end")
+    return Program(layers=reading.layers, sinks=sinks)
 
 
 def _step(reading: _Reading, number: int, call: Call, place: _Place) -> _Place:
@@ -200,8 +217,8 @@ def _moved(call: Call, layout: str) -> str | None:
     return None
 
 
-def _end(reading: _Reading, number: int, call: Call, place: _Place) -> Program | None:
-    """Return the program if this call is the linear step that leaves positions behind."""
+def _sink(number: int, call: Call, place: _Place) -> Sink | None:
+    """Return what a call is if it is a linear step that leaves positions behind."""
     dense = None
     if call.name == "linear" and place.layout.startswith("flat"):
         weight = call.argument(1, "weight").detach()
@@ -217,7 +234,7 @@ def _end(reading: _Reading, number: int, call: Call, place: _Place) -> Program |
             raise UnsupportedError("a mean over other axes")
     else:
         return None
-    return Program(layers=reading.layers, last=place.layer, dense=dense, sink=number)
+    return Sink(last=place.layer, dense=dense, call=number)
 
 
 def _shape(call: Call, place: _Place) -> tuple[int, int]:

@@ -84,7 +84,7 @@ def _fast(network: nn.Module, x: Float[Tensor, "n 4 l"]) -> Moments:
     for phase in range(min(phases, length)):
         positions = torch.arange(phase, length, phases, device=x.device)
         here = Phase(program, references, phase, codes[:, positions], others[:, positions])
-        moments = _tail(passed, program, here.features())
+        moments = _tail(passed, program, [here.features(sink) for sink in program.sinks])
         for name, value in found.items():
             told = getattr(moments, name).unflatten(0, (len(positions), n, 3))
             _write(value, told, positions, others[:, positions])
@@ -104,10 +104,12 @@ def _write(
     value[rows, positions[None, :, None], others] = told.transpose(0, 1)
 
 
-def _tail(passed: Trace, program: Program, features: Float[Tensor, "r f"]) -> Moments:
-    """Return the moments that follow from the result of the linear step, by the calls that came after it."""
-    replaced: dict[int, Tensor] = {id(passed.calls[program.sink].result): features}
-    for call in passed.calls[program.sink + 1 :]:
+def _tail(passed: Trace, program: Program, features: list[Tensor]) -> Moments:
+    """Return the moments that follow from the results (r, f) of the linear steps, by the calls that came after them."""
+    replaced = {
+        id(passed.calls[sink.call].result): new for sink, new in zip(program.sinks, features, strict=True)
+    }
+    for call in passed.calls[program.sinks[0].call + 1 :]:
         args, kwargs = _substitute(call.args, replaced), _substitute(call.kwargs, replaced)
         if args is not call.args or kwargs is not call.kwargs:
             replaced[id(call.result)] = call.function(*args, **kwargs)

@@ -50,6 +50,9 @@ class Head(nn.Module, ABC):
         Whether a student's validation labels of the noise are the stds of the replicates (as published) or, as for the
         epistemic std, what the ensemble says of those sequences. Stds of a few replicates scatter many times more than
         what is to be learnt; in units of the latter they would decide alone which epoch is the best.
+    second_width : float or None
+        Width of a second backbone, as a share of the first one's, whose features (n, g) follow those of the first; such a
+        head is made as ``Head(n_features, n_targets, n_second)``. None = there is one backbone.
     """
 
     n_raw: ClassVar[int]
@@ -59,6 +62,7 @@ class Head(nn.Module, ABC):
     gives: ClassVar[tuple[str, ...]] = ()
     unidentified: ClassVar[tuple[str, ...]] = ()
     validates_on_measured_noise: ClassVar[bool] = False
+    second_width: ClassVar[float | None] = None
 
     def __init__(self, n_features: int, n_targets: int) -> None:
         super().__init__()

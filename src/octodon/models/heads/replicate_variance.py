@@ -1,4 +1,4 @@
-"""The default teacher where there are replicates: squared error for the activity, a likelihood for the sample variance."""
+"""A teacher where there are replicates: squared error for the activity, a likelihood for the sample variance."""
 
 from __future__ import annotations
 

@@ -1,0 +1,41 @@
+"""A second, narrower backbone beside the first, for what a head must not take from the features of the activity."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class Beside(nn.Module):
+    """Two backbones on the same sequences: the features of the first, then those of the second.
+
+    Parameters
+    ----------
+    first, second : nn.Module
+        ``(n, 4, l) -> (n, f)`` each.
+    n_features : int
+        Columns of both together.
+    """
+
+    def __init__(self, first: nn.Module, second: nn.Module, n_features: int) -> None:
+        super().__init__()
+        self.first, self.second = first, second
+        self.n_features = n_features
+
+    def forward(self, x: Float[Tensor, "n 4 l"]) -> Float[Tensor, "n f"]:
+        """Return the features of both."""
+        return torch.cat([self.first(x), self.second(x)], dim=1)
+
+
+def narrower(backbone_class: type, options: Mapping[str, Any], share: float) -> dict[str, Any]:
+    """Return the options of a backbone of the same class, ``share`` as wide; as they are where it has no ``width``."""
+    known = inspect.signature(backbone_class.__init__).parameters.get("width")
+    if known is None:
+        return dict(options)
+    width = options.get("width", known.default)
+    return {**options, "width": width * share}

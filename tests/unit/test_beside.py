@@ -1,0 +1,83 @@
+"""A head may ask for a second backbone: beside the first, narrower, and trained by what the head sends there."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from tiny import TinyBackbone
+
+from octodon.models.beside import Beside, narrower
+from octodon.models.heads import heads
+from octodon.models.model import Model, ModelConfig, build_model
+from octodon.training.config import TrainingConfig
+from octodon.training.loop import set_layers
+
+APART = "replicate_variance_apart"
+LENGTH = 24
+WITH_SECOND = [name for name in heads if heads[name].second_width is not None]
+
+
+def _model(backbone: str | type = "deepstarr", **options: float) -> Model:
+    return build_model(
+        ModelConfig(backbone=backbone, length=LENGTH, n_targets=2, head=APART, options=options), seed=0
+    )
+
+
+def _x(n: int = 16) -> torch.Tensor:
+    bases = torch.randint(0, 4, (n, LENGTH), generator=torch.Generator().manual_seed(0))
+    return torch.nn.functional.one_hot(bases, 4).transpose(1, 2).float()
+
+
+@pytest.mark.parametrize("column", [0, 1])
+def test_each_column_trains_its_own_backbone_alone(column: int) -> None:
+    model = _model(width=0.2)
+    assert isinstance(model.backbone, Beside)
+    model(_x())[:, column].square().sum().backward()
+    own, other = (model.backbone.first, model.backbone.second)[:: 1 if column == 0 else -1]
+    assert all(p.grad is not None for p in own.parameters())
+    assert all(p.grad is None or not p.grad.any() for p in other.parameters())
+
+
+@pytest.mark.parametrize("name", WITH_SECOND)
+def test_the_activity_starts_from_the_weights_that_it_would_have_alone(name: str) -> None:
+    # so that the noise costs the activity nothing, not even its seed
+    config = ModelConfig(
+        backbone="deepstarr", length=LENGTH, n_targets=2, options={"width": 0.2, "dropout": 0.0}
+    )
+    alone, both = build_model(config, seed=3), build_model(replace(config, head=name), seed=3)
+    for own, value in alone.backbone.state_dict().items():
+        torch.testing.assert_close(both.backbone.state_dict()[f"first.{own}"], value, rtol=0, atol=0)
+
+
+def test_the_second_backbone_is_narrower_where_the_backbone_has_a_width() -> None:
+    deepstarr = _model(width=0.5).backbone
+    assert deepstarr.second.convs[0].out_channels == round(256 * 0.5 * heads[APART].second_width)
+    assert narrower(TinyBackbone, {"channels": 4}, 0.5) == {"channels": 4}
+    tiny = _model(TinyBackbone, channels=4)
+    assert tiny(_x()).shape == (16, 2, 2)
+
+
+def test_the_noise_follows_what_the_activity_does_not_depend_on() -> None:
+    # The activity is the share of A, the log of the noise that of G.
+    generator = torch.Generator().manual_seed(2)
+    x = _x(2048)
+    activity = 4 * x[:, 0].mean(1, keepdim=True).repeat(1, 2)
+    std = 0.1 * torch.exp(6 * x[:, 2].mean(1))
+    replicates = activity[:, :, None] + std[:, None, None] * torch.randn(len(x), 2, 3, generator=generator)
+    labels = {"activity": replicates.mean(2), "replicates": replicates}
+    model = _model(TinyBackbone, dropout=0.0)
+    model.head.fit_scale(labels)
+    set_layers(model, TrainingConfig())
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.01)
+    for _ in range(12):
+        for rows in torch.randperm(len(x), generator=generator).split(128):
+            optimiser.zero_grad()
+            some = {name: value[rows] for name, value in labels.items()}
+            model.head.loss(model(x[rows]), some).mean().backward()
+            optimiser.step()
+    with torch.no_grad():
+        said = model.eval().read(x).aleatoric_std
+    assert said is not None
+    for target in range(2):
+        assert torch.corrcoef(torch.stack([said[:, target].log(), std.log()]))[0, 1] > 0.9
+        assert (said[:, target].log() - std.log()).mean().abs() < 0.1
