@@ -162,6 +162,21 @@ def test_mistakes_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (tmp_path / "bad.meme").write_text("MOTIF a\nletter-probability matrix: w= 2\n0.5 0.5\n")
     with pytest.raises(DataError, match="line 3"):
         read_meme(tmp_path / "bad.meme")
+    one, row = "MOTIF a\nletter-probability matrix: w= 2\n", "0.25 0.25 0.25 0.25\n"
+    for text, message in (
+        (one.replace("2", "x") + row, "line 2: width 'x', expected a whole number"),
+        (one.replace("2", "") + row, "line 2: width '', expected a whole number"),
+        (one + row + row + one.replace("a\n", "b\n", 1) + row, "line 8: '', expected 4 probabilities"),
+        (one + row + "\n" + row, "line 4: '', expected 4 probabilities"),
+        (one + row + one + row + row, "line 4: 'MOTIF a', expected 4 probabilities"),
+        (one.replace("w= 2", "") + "\n" + row, "line 3: '', expected 4 probabilities"),
+        ((one + row + row) * 2, "line 8: motif 'a' is there twice"),
+    ):
+        (tmp_path / "bad.meme").write_text(text)
+        with pytest.raises(DataError, match=message):
+            read_meme(tmp_path / "bad.meme")
+    (tmp_path / "open.meme").write_text(one.replace("w= 2", "") + row + row)
+    assert read_meme(tmp_path / "open.meme")["a"].shape == (2, 4)
     (tmp_path / "bad.meme").write_text("text")
     with pytest.raises(DataError, match="no motif"):
         read_meme(tmp_path / "bad.meme")

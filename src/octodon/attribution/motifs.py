@@ -220,23 +220,37 @@ def read_meme(path: Path) -> dict[str, Float[ndarray, "w 4"]]:
         raise DataError(f"{path}: cannot be read ({error}); expected motifs in MEME format") from None
     motifs: dict[str, ndarray] = {}
     name, rows, width = "", [], 0
-    for number, line in enumerate(lines, start=1):
-        if line.startswith("MOTIF"):
+    for number, line in enumerate([*lines, ""], start=1):
+        if line.startswith("MOTIF") and width <= 0:
             name, rows, width = " ".join(line.split()[1:]), [], 0
         elif line.startswith("letter-probability matrix") and name:
-            fields = line.replace("=", " ").split()
-            width = int(fields[fields.index("w") + 1]) if "w" in fields else -1
-        elif width and len(rows) != width:
-            if not line.strip() and width < 0:
+            width = _width(path, number, line)
+        elif width:
+            if rows and not line.strip() and width < 0:
                 width = len(rows)
             else:
                 rows.append(_row(path, number, line))
             if len(rows) == width:
+                if name in motifs:
+                    raise DataError(
+                        f"{path}, line {number}: motif {name!r} is there twice; every motif needs its own name"
+                    )
                 motifs[name] = np.array(rows)
                 name, width = "", 0
     if not motifs:
         raise DataError(f"{path}: no motif found; expected MEME format with letter-probability matrices")
     return motifs
+
+
+def _width(path: Path, number: int, line: str) -> int:
+    """Return how many rows a matrix has; -1 where its head does not say, so that a blank line ends it."""
+    fields = line.replace("=", " ").split()
+    if "w" not in fields:
+        return -1
+    width = " ".join(fields[fields.index("w") + 1 :][:1])
+    if not width.isdecimal() or int(width) < 1:
+        raise DataError(f"{path}, line {number}: width {width!r}, expected a whole number from 1 on (w= 8)")
+    return int(width)
 
 
 def _row(path: Path, number: int, line: str) -> list[float]:
