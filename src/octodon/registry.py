@@ -20,7 +20,7 @@ class Registry(Generic[Part]):
 
     Presence is registration: a new file in the folder that calls ``register`` is found by the command line,
     the configuration, the contract tests and the documentation. Parts outside the tree join through the
-    entry-point group ``octodon.<kind>s``.
+    entry-point group ``octodon.<kind>s``, a blank in the kind being "_" (``octodon.ood_scores``): a group's name has none.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ class Registry(Generic[Part]):
         for module in pkgutil.iter_modules(package.__path__):
             if not module.name.startswith("_"):
                 importlib.import_module(f"{self._package}.{module.name}")
-        for entry in entry_points(group=f"octodon.{self.kind}s"):
+        for entry in entry_points(group=f"octodon.{self.kind.replace(' ', '_')}s"):
             if entry.name not in self._parts:
                 self._parts[entry.name] = entry.load()
 
