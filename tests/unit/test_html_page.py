@@ -215,6 +215,21 @@ def test_the_card_cannot_end_its_element(student: Student) -> None:
     assert page.count("</script>") == 2
 
 
+def test_a_name_that_looks_like_a_mark_is_a_name(student: Student) -> None:
+    card = page_card(
+        replace(student, target_names=("@@PAYLOAD@@", "b")),
+        outputs=("mean",),
+        level=None,
+        interval=None,
+        title="@@STYLE@@",
+    )
+    page = render(card, backend="backend_onnx.js", payload={"model": b"x"}, policy="default-src 'none'")
+    assert "<title>@@STYLE@@</title>" in page
+    found = re.search(r'id="card">(.*?)</script>', page)
+    assert found is not None
+    assert json.loads(found[1])["targets"] == ["@@PAYLOAD@@", "b"]
+
+
 def test_without_the_engine_one_line_says_what_to_put_where(
     student: Student, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ import base64
 import gzip
 import html
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -159,10 +160,8 @@ def render(card: Mapping[str, Any], *, backend: str, payload: Mapping[str, bytes
         ),
         "SCRIPT": "\n".join(_part(name) for name in ("core.js", backend, "page.js")),
     }
-    page = _part("template.html")
-    for name, text in parts.items():
-        page = page.replace(f"@@{name}@@", text, 1)
-    return page
+    # in one pass: what is filled in may hold such a mark itself, it comes from the user
+    return re.sub(r"@@([A-Z]+)@@", lambda mark: parts[mark[1]], _part("template.html"))
 
 
 def _interval_about(
