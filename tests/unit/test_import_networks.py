@@ -182,6 +182,10 @@ def test_files_that_are_no_weights_are_one_line(tmp_path: Path) -> None:
     for name in ("cut.pt", "cut.npz", "cut.safetensors"):
         (tmp_path / name).write_bytes(b"PK\x03\x04nothing")
     (tmp_path / "x.h5").write_text("")
+    for name in ("text.pt", "text.npz", "text.safetensors"):
+        (tmp_path / name).write_text("hello")
+    np.savez(tmp_path / "words.npz", name="deepstarr", w=np.zeros(2))
+    np.savez(tmp_path / "objects.npz", w=np.array([{}], dtype=object))
     for name, message in (
         ("module.pt", "holds more than tensors, which is not read because it could run code"),
         ("list.pt", "no state dict"),
@@ -189,6 +193,11 @@ def test_files_that_are_no_weights_are_one_line(tmp_path: Path) -> None:
         ("cut.npz", "cannot be read as weights"),
         ("cut.safetensors", "cannot be read as weights"),
         ("absent.npz", "cannot be read as weights"),
+        ("text.pt", "cannot be read as weights"),
+        ("text.npz", r"cannot be read as weights \(no .npz"),
+        ("text.safetensors", "cannot be read as weights"),
+        ("words.npz", "'name' holds <U9, expected numbers"),
+        ("objects.npz", "cannot be read as weights"),
         ("x.h5", "expected weights"),
     ):
         with pytest.raises(BundleError, match=f"{name}: {message}") as caught:

@@ -7,11 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -166,8 +164,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         if path.suffix == ".npz":
-            with path.open("rb") as handle, np.load(handle, allow_pickle=False) as arrays:
-                return {name: torch.from_numpy(np.array(arrays[name])) for name in arrays.files}
+            return _from_npz(path)
         if path.suffix not in (".pt", ".pth", ".ckpt", ".bin"):
             raise BundleError(
                 f"{path}: expected weights (.safetensors, .npz, .pt, .pth, .ckpt, .bin) or a table of predictions (.parquet, "
@@ -179,16 +176,11 @@ def read_state(path: Path) -> dict[str, Tensor]:
             f"{path}: holds more than tensors, which is not read because it could run code; save only the weights: "
             f"torch.save(network.state_dict(), ...)"
         ) from None
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        RuntimeError,
-        AttributeError,
-        BadZipFile,
-        SafetensorError,
-    ) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+    except BundleError:
+        raise
+    except Exception as error:  # noqa: BLE001  # what reads a file that is none, or a damaged one, may fail in any way
+        reason = (str(error).splitlines() or [""])[0][:120]
+        reason = reason if isinstance(error, OSError) else f"{type(error).__name__} {reason}".rstrip()
         raise BundleError(f"{path}: cannot be read as weights ({reason})") from None
     for key in _WRAPPERS:
         if isinstance(found, dict) and isinstance(found.get(key), dict):
@@ -196,6 +188,21 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
         raise BundleError(f"{path}: no state dict (named tensors); save network.state_dict()")
     return {str(name): value for name, value in found.items()}
+
+
+def _from_npz(path: Path) -> dict[str, Tensor]:
+    with path.open("rb") as handle:
+        if handle.read(2) != b"PK":  # numpy would advise to unpickle it
+            raise BundleError(f"{path}: cannot be read as weights (no .npz, an archive of named arrays)")
+        handle.seek(0)
+        with np.load(handle, allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in arrays.files}
+    odd = [name for name, values in found.items() if values.dtype.kind not in "fiub"]
+    if odd:
+        raise BundleError(
+            f"{path}: {odd[0]!r} holds {found[odd[0]].dtype}, expected numbers; save only the weights"
+        )
+    return {name: torch.from_numpy(np.array(values)) for name, values in found.items()}
 
 
 def convert(
