@@ -270,10 +270,15 @@ def test_a_table_without_splits_is_used_whole_and_it_is_said(table):
         (lambda f: f.assign(split="valid"), "valid stopped the training early"),
         (lambda f: f.drop(columns="A_measured"), "no column A_measured"),
         (lambda f: f.drop(columns="id"), "no column id"),
-        (lambda f: f.assign(id="x"), "id 'x' occurs more than once"),
-        (lambda f: f.assign(A_std="wide"), "column 'A_std' holds text"),
+        (lambda f: f.assign(id="x"), "rows 1 and 2 have the same id 'x'"),
+        (lambda f: f.assign(id=[None, *f["id"][1:]]), "row 1 has an empty id"),
+        (
+            lambda f: f.assign(A_std=[0.5, "wide", *f["A_std"][2:]]),
+            "row 2, column 'A_std': 'wide' is no number",
+        ),
         (lambda f: f.assign(A_std=-1.0), "epistemic_std is -1.0 at row 0"),
         (lambda f: f.assign(A_epistemic_std=1.0), "both A_std and A_epistemic_std"),
+        (lambda f: f.assign(A_aleatoric_std=0.1), "both A_std and A_aleatoric_std"),
         (lambda f: f.assign(B_mean=1.0, B_measured=2.0), "no column B_std, which other targets have"),
         (lambda f: f.assign(A_lower=1.0), "column 'A_lower' is in the table already"),
     ],
@@ -285,6 +290,34 @@ def test_a_table_that_cannot_be_calibrated_is_one_line(table, change, words):
     assert isinstance(error, DataError)
     assert words in str(error)
     assert not out.exists()
+
+
+def test_columns_that_are_not_calibrated_come_out_as_they_went_in(table):
+    frame = pd.read_csv(table, sep="\t", dtype=str, keep_default_na=False)
+    frame.loc[7, "id"] = "NA"  # a gene may be called so
+    frame = frame.assign(barcode="0012", flag="TRUE", empty="", big="12345678901234567890", gene="null")
+    frame.to_csv(table, sep="\t", index=False)
+    out = table.with_name("o.tsv")
+    error, _ = run("calibrate", table, "--out", out)
+    assert error is None
+    done = pd.read_csv(out, sep="\t", dtype=str, keep_default_na=False)
+    kept = ["id", "barcode", "flag", "empty", "big", "gene", "note", "split"]
+    pd.testing.assert_frame_equal(done[kept], frame[kept])
+    numbers = ["A_mean", "A_std", "A_measured"]
+    for name in numbers:
+        assert_array_equal(pd.to_numeric(done[name]), pd.to_numeric(frame[name]))
+
+
+def test_a_parquet_table_keeps_the_types_of_its_columns(table):
+    frame = pd.read_csv(table, sep="\t").assign(count=np.arange(1000), known=True)
+    frame.set_index("id").to_parquet(table.with_name("t.parquet"))
+    out = table.with_name("o.parquet")
+    error, _ = run("calibrate", table.with_name("t.parquet"), "--out", out)
+    assert error is None
+    done = pd.read_parquet(out)
+    assert list(done["id"][:2]) == ["s0", "s1"]
+    assert done["count"].dtype == np.int64
+    assert done["known"].dtype == bool
 
 
 def test_a_table_with_an_ood_score(table):

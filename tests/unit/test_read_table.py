@@ -1,6 +1,8 @@
 """read_table: values that can be checked by eye, and one clear line for every bad input."""
 
+import bz2
 import gzip
+import lzma
 from pathlib import Path
 
 import numpy as np
@@ -286,6 +288,22 @@ def test_truncated_files_give_one_line(tmp_path: Path):
     (tmp_path / "bytes.tsv").write_bytes(b"\x89PNG\xff\xfe\x00\n")
     with pytest.raises(DataError, match=r"first line is not text"):
         read_table(tmp_path / "bytes.tsv")
+
+
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [
+        (b"\x28\xb5\x2f\xfd", "compressed by zstd"),  # RFC 8878, section 3.1.1
+        (lzma.compress(b"name\tsequence\n"), "compressed by xz"),
+        (bz2.compress(b"name\tsequence\n"), "compressed by bzip2"),
+        (b"PK\x03\x04", "a zip archive or a spreadsheet"),
+    ],
+)
+@pytest.mark.parametrize("name", ["x.tsv", "x.tsv.zst"])
+def test_other_compressions_are_named(tmp_path: Path, start: bytes, words: str, name: str):
+    (tmp_path / name).write_bytes(start + bytes(20))
+    with pytest.raises(DataError, match=f"{words}, expected plain text or gzip; unpack it"):
+        read_table(tmp_path / name)
 
 
 def test_gzip_of_several_members_is_read_whole(tmp_path: Path):

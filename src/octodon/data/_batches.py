@@ -16,7 +16,7 @@ from octodon.errors import DataError
 from octodon.registry import suggest
 
 TABLE_SUFFIXES = (".tsv", ".txt", ".tab", ".csv", ".parquet", ".pq", ".gz")
-_PARQUET = (".parquet", ".pq")
+PARQUET_SUFFIXES = (".parquet", ".pq")
 _BLOCK_BYTES = 8 << 20
 _PARQUET_ROWS = 32_768
 
@@ -27,7 +27,7 @@ NUMBER = pa.float64()
 def column_names(path: str | Path, delimiter: str | None = None) -> list[str]:
     """Return the names in the header."""
     file = existing_file(path)
-    if plain_suffix(file) in _PARQUET:
+    if plain_suffix(file) in PARQUET_SUFFIXES:
         try:
             with reading(file):
                 return pq.read_schema(file).names
@@ -95,7 +95,7 @@ def _refuse_columns(file: Path, header: Sequence[str], wanted: Sequence[str]) ->
 
 
 def _batches(file: Path, types: Mapping[str, pa.DataType], delimiter: str | None) -> Iterator[pa.RecordBatch]:
-    if plain_suffix(file) in _PARQUET:
+    if plain_suffix(file) in PARQUET_SUFFIXES:
         with reading(file), pq.ParquetFile(file) as parquet:
             for batch in parquet.iter_batches(batch_size=_PARQUET_ROWS, columns=list(types)):
                 arrays = [compute.cast(batch.column(name), kind) for name, kind in types.items()]

@@ -12,6 +12,12 @@ from pathlib import Path
 from octodon.errors import DataError
 
 GZIP_MAGIC = b"\x1f\x8b"
+_OTHER_MAGIC = {
+    b"\x28\xb5\x2f\xfd": "compressed by zstd",
+    b"\xfd7zXZ\x00": "compressed by xz",
+    b"BZh91A": "compressed by bzip2",
+    b"PK\x03\x04": "a zip archive or a spreadsheet",
+}
 
 
 def existing_file(path: str | Path) -> Path:
@@ -53,7 +59,11 @@ def open_binary(path: str | Path) -> Iterator[io.BufferedIOBase]:
     file = existing_file(path)
     with reading(file):
         with file.open("rb") as stream:
-            zipped = stream.read(2) == GZIP_MAGIC
+            start = stream.read(6)
+        kind = next((what for magic, what in _OTHER_MAGIC.items() if start.startswith(magic)), None)
+        if kind is not None:
+            raise DataError(f"{file}: {kind}, expected plain text or gzip; unpack it, or export it as text")
+        zipped = start.startswith(GZIP_MAGIC)
         # gzip.open reads members one after another (bgzip) and notices a missing end.
         with gzip.open(file, "rb") if zipped else file.open("rb") as stream:
             yield stream

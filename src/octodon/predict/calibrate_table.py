@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy import ndarray
+from pyarrow import parquet
 
 from octodon.atomic import atomic_file, write_json
 from octodon.calibration.calibration import Calibration
 from octodon.calibration.fit import DEFAULT_METHOD, fit_calibration
+from octodon.data._arrow import texts_of
+from octodon.data._batches import NUMBER, PARQUET_SUFFIXES, TEXT, column_names, table_batches
+from octodon.data._files import existing_file, plain_suffix
+from octodon.data.assemble import refuse_duplicates
 from octodon.data.split_names import named_splits
 from octodon.errors import ConfigError, DataError
 from octodon.records import Prediction
 
 SUFFIXES = (".tsv", ".csv", ".parquet")
+_PARTS = ("mean", "measured", "std", "epistemic_std", "aleatoric_std")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +92,7 @@ def calibrate_table(
     frame = _read(source)
     prediction, measured = _as_prediction(frame, source)
     used = _used(frame, split, source)
-    score = _numbers(frame, "ood_score", source) if "ood_score" in frame else None
+    score = frame["ood_score"].to_numpy() if "ood_score" in frame else None
     learnt_from = np.where(used[:, None], measured, np.nan)
     calibration = fit_calibration(
         prediction,
@@ -109,36 +117,51 @@ def calibrate_table(
 
 
 def _read(path: Path) -> pd.DataFrame:
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; expected a table of predictions (TSV, CSV or Parquet)")
-    try:
-        if path.suffix.lower() == ".parquet":
-            return pd.read_parquet(path)
-        delimiter = "," if path.name.lower().removesuffix(".gz").endswith(".csv") else "\t"
-        return pd.read_csv(path, sep=delimiter, dtype={"id": str}, low_memory=False)
-    except (ValueError, OSError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise DataError(
-            f"{path}: not a table ({str(error).splitlines()[0]}); expected TSV, CSV or Parquet"
-        ) from None
+    """Return the table: what is calibrated as float64, every other column as it is written (a barcode 0012 stays 0012)."""
+    file = existing_file(path)
+    names = column_names(file)
+    numbers = dict.fromkeys((name for name in names if name in _number_columns(names)), NUMBER)
+    if plain_suffix(file) not in PARQUET_SUFFIXES:
+        return pd.DataFrame(_columns(file, {name: numbers.get(name, TEXT) for name in names}))
+    values = _columns(file, numbers) if numbers else {}
+    return parquet.read_table(file).to_pandas(ignore_metadata=True).assign(**values)
+
+
+def _targets(names: Iterable[str]) -> list[str]:
+    return [name.removesuffix("_mean") for name in names if name.endswith("_mean")]
+
+
+def _number_columns(names: Sequence[str]) -> set[str]:
+    return {"ood_score"} | {f"{target}_{part}" for target in _targets(names) for part in _PARTS}
+
+
+def _columns(file: Path, types: Mapping[str, pa.DataType]) -> dict[str, ndarray]:
+    """Return columns of texts as str, those of numbers as float64 with NaN where there is none."""
+    parts: dict[str, list[pa.Array]] = {name: [] for name in types}
+    for batch in table_batches(file, types):
+        for name, part in parts.items():
+            part.append(batch.column(name))
+    return {
+        name: texts_of(part) if types[name] == TEXT else pa.chunked_array(part, type=NUMBER).to_numpy()
+        for name, part in parts.items()
+    }
 
 
 def _as_prediction(frame: pd.DataFrame, path: Path) -> tuple[Prediction, ndarray]:
-    targets = [name.removesuffix("_mean") for name in frame.columns if str(name).endswith("_mean")]
+    targets = _targets(map(str, frame.columns))
     if not targets or "id" not in frame:
         raise DataError(
             f"{path}: no column {'id' if targets else 'T_mean'}; expected id and, for each target T, T_mean, T_measured and "
             f"T_std (or T_epistemic_std, T_aleatoric_std); found {', '.join(map(str, frame.columns[:12]))}"
         )
     names = frame["id"].astype(str).to_numpy(dtype=object)
-    repeated = names[frame["id"].duplicated().to_numpy()]
-    if len(repeated):
-        raise DataError(f"{path}: id {repeated[0]!r} occurs more than once; expected unique ids")
+    refuse_duplicates(names, str(path))
 
     def stack(suffixes: tuple[str, ...]) -> ndarray | None:
         for suffix in suffixes:
             present = [f"{target}_{suffix}" in frame for target in targets]
             if all(present):
-                return np.stack([_numbers(frame, f"{target}_{suffix}", path) for target in targets], axis=1)
+                return np.stack([frame[f"{target}_{suffix}"].to_numpy() for target in targets], axis=1)
             if any(present):
                 lacks = targets[present.index(False)]
                 raise DataError(
@@ -149,10 +172,12 @@ def _as_prediction(frame: pd.DataFrame, path: Path) -> tuple[Prediction, ndarray
     measured = stack(("measured",))
     if measured is None:
         raise DataError(f"{path}: no column {targets[0]}_measured; a calibration needs what was measured")
-    if all(f"{target}_std" in frame for target in targets) and f"{targets[0]}_epistemic_std" in frame:
-        raise DataError(
-            f"{path}: both {targets[0]}_std and {targets[0]}_epistemic_std; give the total or its parts"
-        )
+    for target, part in itertools.product(targets, ("epistemic_std", "aleatoric_std")):
+        if f"{target}_std" in frame and f"{target}_{part}" in frame:
+            raise DataError(
+                f"{path}: both {target}_std and {target}_{part}, which is a part of it and would count twice; give the total "
+                f"or its parts"
+            )
     mean = stack(("mean",))
     assert mean is not None
     prediction = Prediction(
@@ -164,13 +189,6 @@ def _as_prediction(frame: pd.DataFrame, path: Path) -> tuple[Prediction, ndarray
         aleatoric_std=stack(("aleatoric_std",)),
     )
     return prediction, measured
-
-
-def _numbers(frame: pd.DataFrame, name: str, path: Path) -> ndarray:
-    try:
-        return frame[name].to_numpy(dtype=np.float64)
-    except (ValueError, TypeError) as error:
-        raise DataError(f"{path}: column {name!r} holds text where a number belongs ({error})") from None
 
 
 def _used(frame: pd.DataFrame, split: str | None, path: Path) -> ndarray:
