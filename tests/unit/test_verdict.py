@@ -1,10 +1,12 @@
 """The verdict on numbers made by hand: which side of each threshold they lie on is known without the code."""
 
+import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from octodon.report.verdict import RunFacts, Status, TargetFacts, judge, worst
+from octodon.report.verdict import RunFacts, Status, TargetFacts, _chance, judge, worst
 
 # Everything well: 0.64 of the repeatable variance, clearly above the ridge, 9 of 10 inside, stds that agree.
 TARGET = TargetFacts(
@@ -74,6 +76,10 @@ def test_where_all_is_well_nothing_is_left_to_try():
         ("Coverage", {"coverage": 0.94}, Status.WARN),  # too wide is no virtue
         ("Coverage", {"coverage": 0.80}, Status.FAIL),
         ("Coverage", {"coverage": 0.82, "n_test": 50}, Status.PASS),  # 0.083 by chance
+        # Of 50 calibration rows, too: 1.96 sqrt(0.09 (1 / 2000 + 1 / 52)) = 0.083
+        ("Coverage", {"coverage": 0.80, "n_calibration": 50}, Status.PASS),
+        ("Coverage", {"coverage": 0.79, "n_calibration": 50}, Status.WARN),
+        ("Coverage", {"coverage": 0.86, "n_calibration": 100_000}, Status.WARN),
         ("Coverage", {"coverage": None}, Status.WARN),
         ("Worst corner", {"worst_coverage": 0.70}, Status.WARN),  # 0.2 below, chance 0.042
         ("Worst corner", {"worst_coverage": 0.60}, Status.FAIL),
@@ -94,6 +100,30 @@ def test_thresholds(name, changes, status):
     found = finding(name, **changes)
     assert found.status is status
     assert (found.next_step == "") == (status is Status.PASS)
+
+
+def test_chance_in_coverage_is_that_of_both_draws():
+    """Split conformal on exchangeable rows: 95 of 100 coverages lie where the verdict says that chance puts them."""
+    rng = np.random.default_rng(0)
+    level, n_calibration, n_test = 0.8, 99, 200
+    reach = np.sort(rng.random((4000, n_calibration)), axis=1)[:, 79]  # rank 100 * 0.8
+    covered = (rng.random((4000, n_test)) <= reach[:, None]).mean(axis=1)
+    inside = np.abs(covered - level) <= _chance(level, n_test, n_calibration)
+    assert inside.mean() == pytest.approx(0.95, abs=0.015)
+    assert (np.abs(covered - level) <= _chance(level, n_test, None)).mean() < 0.80
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_student_that_predicts_one_value_fails_whichever_target_it_is(place):
+    constant = replace(TARGET, target="HepG2", student=math.nan, gain_low=None, gain_high=None)
+    targets = [TARGET, TARGET]
+    targets[place] = constant
+    facts = replace(FACTS, targets=tuple(targets))
+    for name in ("Accuracy", "Gain", "What the student keeps"):
+        (found,) = [one for one in judge(facts).findings if one.name.startswith(name)]
+        assert found.status is Status.FAIL
+        assert "HepG2" in found.says
+        assert "undefined" in found.says
 
 
 def test_a_leak_fails_whatever_the_numbers():

@@ -116,6 +116,7 @@ def _target(run: RunResults, target: str) -> TargetFacts:
         gain_low=low,
         gain_high=high,
         coverage=_coverage(run, target, of("student", "calibrated", level, kept)),
+        n_calibration=_calibration_rows(run, target),
         worst_cell=worst[0],
         worst_coverage=worst[1],
         worst_n=worst[2],
@@ -143,6 +144,11 @@ def _coverage(run: RunResults, target: str, scored: float | None) -> float | Non
     lower, measured, upper = (run.predictions[name].to_numpy(np.float64) for name in names)
     known = np.isfinite(measured)
     return float(((lower <= measured) & (measured <= upper))[known].mean()) if known.any() else None
+
+
+def _calibration_rows(run: RunResults, target: str) -> int | None:
+    """Return how many rows the interval was calibrated on; None where it was not."""
+    return next((int(one["n_rows"]) for one in run.calibration["targets"] if one["name"] == target), None)
 
 
 def _worst_cell(run: RunResults, target: str) -> tuple[str | None, float | None, int | None]:

@@ -25,6 +25,8 @@ class RunResults:
     folder : Path
     config, data : dict
         ``config.toml`` and ``data.json``.
+    calibration : dict
+        ``student/calibration.json``; without targets where nothing was calibrated.
     metrics : DataFrame
         ``results/metrics.tsv``.
     predictions : DataFrame
@@ -54,6 +56,7 @@ class RunResults:
     folder: Path
     config: dict[str, Any]
     data: dict[str, Any]
+    calibration: dict[str, Any]
     metrics: pd.DataFrame
     predictions: pd.DataFrame
     ensemble: pd.DataFrame | None
@@ -105,6 +108,7 @@ def read_results(folder: Path) -> RunResults:
             folder=folder,
             config=tomllib.loads((folder / "config.toml").read_text(encoding="utf-8")),
             data=json.loads((folder / "data.json").read_text(encoding="utf-8")),
+            calibration={"targets": []} | _json(folder / "student" / "calibration.json"),
             metrics=read_metrics(results / "metrics.tsv"),
             predictions=pd.read_parquet(results / "predictions_test.parquet"),
             ensemble=_parquet(results / "ensemble_test.parquet"),
