@@ -80,6 +80,17 @@ def test_bad_streams_are_refused(tmp_path: Path):
         list(stream_sequences(tmp_path / "y.fa"))
 
 
+def test_an_empty_id_is_refused_in_whatever_block_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("octodon.data._batches._BLOCK_BYTES", 64)
+    rows = [f"s{i}\tACGT" for i in range(40)]
+    rows[30] = "\tACGT"
+    (tmp_path / "x.tsv").write_text("\n".join(["name\tsequence", *rows]) + "\n")
+    with pytest.raises(DataError, match=r"x\.tsv: row 31 has an empty id"):
+        list(stream_sequences(tmp_path / "x.tsv", id="name"))
+
+
 def test_real_library_streams_in_order(shared_data: Path):
     path = shared_data / "lentimpra_joint_library_60k_unlabelled.fa.gz"
     whole = read_fasta(path)

@@ -15,7 +15,7 @@ from octodon.data._files import existing_file, plain_suffix
 from octodon.data.formats.fasta import FASTA_SUFFIXES, fasta_blocks
 from octodon.data.formats.table import coded_batches
 from octodon.data.lengths import LengthPolicy, PolicyName, as_policy
-from octodon.errors import ConfigError
+from octodon.errors import ConfigError, DataError
 
 Chunk = tuple[ndarray, ndarray]
 
@@ -81,6 +81,9 @@ def _table_blocks(
             ids = np.char.add("row", np.arange(n_rows + 1, n_rows + len(codes) + 1).astype(np.str_))
         else:
             ids = texts_of([batch.column(id)])
+            empty = np.flatnonzero(ids == "")
+            if len(empty):
+                raise DataError(f"{path}: row {n_rows + empty[0] + 1} has an empty id; give every row one")
         n_rows += len(codes)
         yield ids, codes
 
