@@ -128,7 +128,8 @@ def _solutions(
         centre = counts.mean(axis=0)
         counts -= centre
         # w = X' (X X' + a)^-1 y: as many equations as rows, where there are fewer rows than words
-        duals = [_solved(counts @ counts.T, y, penalty) for penalty in PENALTIES[::-1]]
+        products = counts @ counts.T
+        duals = [_solved(products, y, penalty) for penalty in PENALTIES[::-1]]
         return [counts.T @ dual for dual in duals], centre
     products, right, centre = _products(codes, y)
     return [_solved(products, right, penalty) for penalty in PENALTIES[::-1]], centre
