@@ -1,7 +1,7 @@
 """Networks trained elsewhere give here what they give there."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from octodon.errors import BundleError, ConfigError
-from octodon.models.foreign import ForeignLayout, convert_deepstarr, load_foreign_deepstarr
+from octodon.handover.networks import Foreign, convert, read_state
+from octodon.models.model import Model, build_model
 from octodon.seq.codes import encode
 from octodon.seq.onehot import one_hot
 
@@ -49,18 +50,27 @@ class TheirDeepSTARR(nn.Module):
         return {name: value.numpy() for name, value in self.state_dict().items()}
 
 
+def layout(length: int = LENGTH, **options: Any) -> Foreign:
+    return Foreign(backbone="deepstarr", length=length, target_names=("Dev", "Hk"), units="log2", **options)
+
+
+def ours(state: dict[str, torch.Tensor], foreign: Foreign) -> Model:
+    model = build_model(foreign.model, seed=0)
+    model.load_state_dict(convert(state, foreign, "weights"))
+    return model.eval()
+
+
 @pytest.mark.parametrize("flatten", ["position", "channel"])
 @pytest.mark.parametrize("eps", [1e-3, 1e-5])
 def test_a_converted_network_computes_what_the_original_computes(
     flatten: Literal["position", "channel"], eps: float
 ) -> None:
     theirs = TheirDeepSTARR(flatten, eps).eval()
-    layout = ForeignLayout(channel_order="ACTG", flatten=flatten, norm_eps=eps)
-    ours = convert_deepstarr(theirs.arrays(), layout, length=LENGTH)
+    model = ours(theirs.state_dict(), layout(channel_order="ACTG", flatten=flatten, norm_eps=eps))
     x = one_hot(torch.randint(5, (6, LENGTH), generator=torch.Generator().manual_seed(1)).to(torch.uint8))
     with torch.no_grad():
         expected = theirs(x[:, [0, 1, 3, 2]])  # our A C G T, seen as their A C T G
-        torch.testing.assert_close(ours(x)[:, 0], expected, rtol=1e-4, atol=1e-4 * float(expected.std()))
+        torch.testing.assert_close(model(x)[:, 0], expected, rtol=1e-4, atol=1e-4 * float(expected.std()))
 
 
 @pytest.mark.parametrize(
@@ -76,7 +86,7 @@ def test_published_weights_predict_measured_activity(
     # The origin of the weights states r 0.69 / 0.74 and 0.76 / 0.79 (Dev / Hk) on these 3,000 sequences.
     table = pd.read_csv(shared_data / "deepstarr_3k.tsv.gz", sep="\t")
     codes = torch.from_numpy(encode(table["Sequence"].tolist()))
-    model = load_foreign_deepstarr(shared_data / file, ForeignLayout(channel_order="ACTG", flatten=flatten))
+    model = ours(read_state(shared_data / file), layout(249, channel_order="ACTG", flatten=flatten))
     with torch.no_grad():
         predicted = torch.cat([model.read(one_hot(batch)).mean for batch in codes.split(500)]).numpy()
     measured = table[["Dev_log2_enrichment", "Hk_log2_enrichment"]].to_numpy()
@@ -84,12 +94,12 @@ def test_published_weights_predict_measured_activity(
     assert r == pytest.approx([dev, hk], abs=0.002)
 
 
-def _break(change: str) -> dict[str, np.ndarray]:
-    state = TheirDeepSTARR("position", 1e-3).arrays()
+def _break(change: str) -> dict[str, torch.Tensor]:
+    state = TheirDeepSTARR("position", 1e-3).state_dict()
     if change == "missing":
         del state["conv3.bias"]
     elif change == "left over":
-        state["conv5.weight"] = np.zeros(3, dtype=np.float32)
+        state["conv5.weight"] = torch.zeros(3)
     else:
         state["fc1.weight"] = state["fc1.weight"][:, 1:]
     return state
@@ -99,41 +109,23 @@ def _break(change: str) -> dict[str, np.ndarray]:
     ("change", "message"),
     [
         ("missing", r"weights: no tensor 'conv3.bias'"),
-        ("left over", r"weights: 1 tensors have no place in DeepSTARR, first 'conv5.weight'"),
+        ("left over", r"weights: 1 tensors have no place in the network, first 'conv5.weight'"),
         ("shape", rf"backbone.dense.0.weight has shape \(256, 239\), expected \(256, 240\).*for {LENGTH} bp"),
     ],
 )
 def test_weights_that_do_not_fit_are_refused(change: str, message: str) -> None:
     with pytest.raises(BundleError, match=message):
-        convert_deepstarr(_break(change), ForeignLayout(), length=LENGTH)
+        convert(_break(change), layout(), "weights")
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"channel_order": "ACTT"}, "channel_order: 'ACTT'"),
-        ({"norm_eps": 0.0}, "norm_eps must be > 0, got 0.0"),
+        ({"channel_order": "ACTT"}, "channels 'ACTT'"),
+        ({"norm_eps": 0.0}, "norm eps 0.0, expected more than 0"),
+        ({"norm_eps": float("nan")}, "norm eps nan, expected more than 0"),
     ],
 )
-def test_an_impossible_layout_is_refused(options: dict[str, object], message: str) -> None:
+def test_an_impossible_layout_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        ForeignLayout(**options)
-
-
-@pytest.mark.parametrize("content", [b"", b"not a zip"])
-def test_a_file_that_is_no_npz_is_refused(tmp_path: Path, content: bytes) -> None:
-    file = tmp_path / "weights.npz"
-    file.write_bytes(content)
-    with pytest.raises(BundleError, match=r"weights.npz: cannot be read as \.npz"):
-        load_foreign_deepstarr(file, ForeignLayout())
-
-
-def test_a_missing_or_truncated_file_is_refused(tmp_path: Path) -> None:
-    whole = tmp_path / "whole.npz"
-    np.savez(whole, **TheirDeepSTARR("position", 1e-3).arrays())
-    for name, content in (("cut.npz", whole.read_bytes()[:5000]), ("absent.npz", None)):
-        if content is not None:
-            (tmp_path / name).write_bytes(content)
-        with pytest.raises(BundleError, match=f"{name}: cannot be read"):
-            load_foreign_deepstarr(tmp_path / name, ForeignLayout())
-    assert load_foreign_deepstarr(whole, ForeignLayout(), length=LENGTH).head.n_targets == 2
+        layout(**options)

@@ -19,7 +19,6 @@ from octodon.ensemble.ensemble import Ensemble
 from octodon.ensemble.network import FittedNetwork
 from octodon.errors import BundleError, ConfigError, DataError
 from octodon.models.backbones.deepstarr import DeepSTARR
-from octodon.models.foreign import DEEPSTARR_LAYERS, ForeignLayout
 from octodon.models.model import Model, ModelConfig, build_model
 from octodon.seq.codes import ALPHABET
 from octodon.seq.onehot import one_hot
@@ -27,6 +26,16 @@ from octodon.seq.onehot import one_hot
 _COUNTER = "num_batches_tracked"
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 """Keys under which training programs put the weights into their checkpoints."""
+_DEEPSTARR: Mapping[str, tuple[str, ...]] = {
+    **{f"backbone.convs.{i}": (f"conv{i + 1}",) for i in range(4)},
+    **{f"backbone.norms.{i}": (f"bn{i + 1}",) for i in range(4)},
+    "backbone.dense.0": ("fc1",),
+    "backbone.dense.1": ("bn_fc1",),
+    "backbone.dense.4": ("fc2",),
+    "backbone.dense.5": ("bn_fc2",),
+    "head.linear": ("fc_dev", "fc_hk"),
+}
+"""Our layer to theirs, as usual PyTorch ports of DeepSTARR call them; several of theirs are stacked into one of ours."""
 TOLERANCE = 1e-4
 """Share of a module's spread that the imported network may differ by."""
 
@@ -67,8 +76,14 @@ class Foreign:
     norm_eps: float | None = None
 
     def __post_init__(self) -> None:
-        eps = 1e-3 if self.norm_eps is None else self.norm_eps
-        ForeignLayout(channel_order=self.channel_order, flatten=self.flatten, norm_eps=eps)  # checks them
+        if sorted(self.channel_order) != sorted(ALPHABET):
+            raise ConfigError(
+                f"import: channels {self.channel_order!r}, expected the letters {ALPHABET} in some order"
+            )
+        if self.flatten not in ("position", "channel"):
+            raise ConfigError(f"import: flatten {self.flatten!r}, expected 'position' or 'channel'")
+        if self.norm_eps is not None and not self.norm_eps > 0:
+            raise ConfigError(f"import: norm eps {self.norm_eps}, expected more than 0")
 
     @property
     def model(self) -> ModelConfig:
@@ -252,7 +267,7 @@ def _theirs(name: str, foreign: Foreign, state: Mapping[str, Tensor]) -> tuple[s
     """Return what they call one of our tensors: by the longest named layer that it belongs to."""
     known = dict(foreign.names)
     if foreign.backbone in ("deepstarr", DeepSTARR) and not known and "conv1.weight" in state:
-        known = dict(DEEPSTARR_LAYERS)
+        known = dict(_DEEPSTARR)
     layer, rest = name, ""
     while layer:
         if layer in known:
