@@ -9,8 +9,9 @@ from tiny import TinyBackbone
 from octodon.models.beside import Beside, narrower
 from octodon.models.heads import heads
 from octodon.models.model import Model, ModelConfig, build_model
+from octodon.training.best import keep_best
 from octodon.training.config import TrainingConfig
-from octodon.training.loop import set_layers
+from octodon.training.loop import LabelledCodes, fit, set_layers, validation_losses
 
 APART = "replicate_variance_apart"
 LENGTH = 24
@@ -82,3 +83,44 @@ def test_the_noise_follows_what_the_activity_does_not_depend_on() -> None:
     for target in range(2):
         assert torch.corrcoef(torch.stack([said[:, target].log(), std.log()]))[0, 1] > 0.9
         assert (said[:, target].log() - std.log()).mean().abs() < 0.1
+
+
+def test_the_second_backbone_is_kept_from_its_own_best_epoch() -> None:
+    weights = [
+        {"backbone.first.w": torch.tensor(float(k)), "head.second.b": torch.tensor(float(k))}
+        for k in range(4)
+    ]
+    best = keep_best({}, weights[0], True, True)
+    best = keep_best(best, weights[1], False, True)
+    best = keep_best(best, weights[2], True, False)
+    best = keep_best(best, weights[3], False, False)
+    assert {name: float(value) for name, value in best.items()} == {
+        "backbone.first.w": 2.0,
+        "head.second.b": 1.0,
+    }
+    weights[1]["head.second.b"] += 5  # the live weights go on
+    assert float(best["head.second.b"]) == 1.0
+
+
+def _splits(n: int = 240) -> tuple[LabelledCodes, LabelledCodes]:
+    codes = torch.randint(0, 4, (n, LENGTH), generator=torch.Generator().manual_seed(3)).to(torch.uint8)
+    generator = torch.Generator().manual_seed(4)
+    activity = (codes == 0).float().mean(1)[:, None].repeat(1, 2)
+    replicates = activity[:, :, None] + 0.1 * torch.randn(n, 2, 3, generator=generator)
+    labels = {"activity": replicates.mean(2), "replicates": replicates}
+    return tuple(  # type: ignore[return-value]
+        LabelledCodes(codes=codes[rows], labels={name: value[rows] for name, value in labels.items()})
+        for rows in (slice(0, n // 2), slice(n // 2, n))
+    )
+
+
+def test_each_best_epoch_is_that_of_its_own_validation_loss() -> None:
+    (train, valid), model = _splits(), _model(TinyBackbone)
+    config = TrainingConfig(epochs=6, batch_size=16, learning_rate=0.05, schedule="cosine")
+    history = fit(model, train, valid, config, seed=0)
+    first, second = validation_losses(model, valid)
+    assert first == pytest.approx(min(record.valid_loss for record in history), rel=1e-6)
+    assert second == pytest.approx(min(record.second_loss or 9.0 for record in history), rel=1e-6)
+    assert {record.epoch for record in history if record.is_best} != {
+        record.epoch for record in history if record.is_best_second
+    }

@@ -24,6 +24,7 @@ from octodon.ensemble.stacked.step import Stepper
 from octodon.ensemble.stacked.strategies import strategies
 from octodon.ensemble.train import train_networks
 from octodon.errors import ConfigError, RunError
+from octodon.models.heads import heads
 from octodon.models.model import ModelConfig, build_model
 from octodon.seeds import derive_seed
 from octodon.training.config import TrainingConfig
@@ -54,6 +55,9 @@ def _jobs(
     for split in ("train", "valid"):
         rows = data.subset(split)
         arrays |= {f"{split}.codes": rows.codes, f"{split}.label.activity": rows.targets}
+        if "replicates" in heads[model.head].needs:
+            noise = np.random.default_rng(1).normal(0, 0.2, (*rows.targets.shape, 3)).astype(np.float32)
+            arrays[f"{split}.label.replicates"] = rows.targets[:, :, None] + noise
     shared = SharedArrays.write(folder / "arrays", arrays)
     return [
         NetworkJob(
@@ -96,6 +100,21 @@ def test_a_stack_leaves_the_files_of_networks_trained_alone(tmp_path: Path, stra
     names = [{path.name for path in job.folder.iterdir()} for job in (*stacked, *alone)]
     assert all(found == {"done.json", "history.jsonl", "weights.safetensors"} for found in names)
     _same(stacked, alone, atol=1e-4)
+
+
+def test_a_second_backbone_has_its_own_best_epoch_in_a_stack_too(tmp_path: Path) -> None:
+    model = replace(PLAIN, head="replicate_variance_apart")
+    training = TrainingConfig(epochs=6, batch_size=32, learning_rate=0.05, precision="float32")
+    stacked = _jobs(tmp_path / "stacked", model=model, training=training)
+    alone = _jobs(tmp_path / "alone", model=model, training=training)
+    fit_stack(StackJob(jobs=tuple(stacked), strategy="matmul"))
+    for job in alone:
+        fit_network(job)
+    _same(stacked, alone, atol=1e-3)
+    records = [[read_fitted(job.folder, job.index).history for job in jobs] for jobs in (stacked, alone)]
+    for ours, theirs in zip(*records, strict=True):
+        assert [r["is_best_second"] for r in ours] == [r["is_best_second"] for r in theirs]
+        assert [r["is_best_second"] for r in ours] != [r["is_best"] for r in ours]
 
 
 def test_members_stop_when_each_would_and_leave_the_others_unchanged(tmp_path: Path) -> None:

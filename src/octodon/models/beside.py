@@ -10,6 +10,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+_SECOND = ("backbone.second.", "head.second.")
+
+
+def is_second(name: str) -> bool:
+    """Return whether a weight or buffer of a ``Model`` is of its second backbone, or of the columns that read it."""
+    return name.startswith(_SECOND)
+
 
 class Beside(nn.Module):
     """Two backbones on the same sequences: the features of the first, then those of the second.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +19,7 @@ from octodon.seeds import derive_seed
 from octodon.seq.onehot import one_hot
 from octodon.training.augment import ALTERED, Batches
 from octodon.training.batches import batch_slices, epoch_order
+from octodon.training.best import keep_best
 from octodon.training.checkpoint import Checkpoint
 from octodon.training.config import TrainingConfig
 from octodon.training.optimiser import build_optimiser
@@ -106,16 +107,15 @@ def fit(
         start = time.perf_counter()
         with seeded(derive_seed(seed, "dropout", epoch), device):
             train_loss = _train_epoch(model, train, optimiser, schedule, (seed, epoch), batches)
-        valid_loss = mean_loss(model, valid, config.precision)
+        valid_loss, second_loss = validation_losses(model, valid, config.precision)
         if not (math.isfinite(train_loss) and math.isfinite(valid_loss)):
             raise DivergedError(
                 f"training: loss is {train_loss} (validation {valid_loss}) in epoch {epoch + 1}"
             )
         rate = optimiser.param_groups[0]["lr"]
         is_best = schedule.update(epoch, valid_loss)
-        if is_best:
-            # clone: a state dict aliases the live weights, and the next step would change the "best" ones.
-            best = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        is_best_second = second_loss is not None and schedule.update_second(second_loss)
+        best = keep_best(best, model.state_dict(), is_best, is_best_second)
         record = EpochRecord(
             epoch=epoch,
             train_loss=train_loss,
@@ -123,6 +123,8 @@ def fit(
             learning_rate=rate,
             seconds=time.perf_counter() - start,
             is_best=is_best,
+            second_loss=second_loss,
+            is_best_second=is_best_second,
         )
         history.append(record)
         if on_epoch is not None:
@@ -140,8 +142,23 @@ def mean_loss(model: Model, data: LabelledCodes, precision: Precision = "float32
     Validation activity may be missing where the ensemble's std is known; divided by the count of activities, the errors
     of the std would weigh more the more activities are missing.
     """
+    return validation_losses(model, data, precision)[0]
+
+
+def validation_losses(
+    model: Model, data: LabelledCodes, precision: Precision = "float32"
+) -> tuple[float, float | None]:
+    """Return ``mean_loss``, and that of a second backbone; None where there is none."""
+    head = model.head
+    losses = _column_losses(model, data, (*head.judges, *head.second_judged_by), precision)
+    second = sum(losses[name] for name in head.second_judged_by) if head.second_judged_by else None
+    return sum(losses[name] for name in head.judges), second
+
+
+def _column_losses(
+    model: Model, data: LabelledCodes, names: Collection[str], precision: Precision
+) -> dict[str, float]:
     model.eval()
-    names = model.head.judged_by or model.head.columns
     totals = {name: torch.zeros((), dtype=torch.float64, device=data.codes.device) for name in names}
     with torch.inference_mode():
         for rows in batch_slices(len(data), _VALIDATION_BATCH):
@@ -155,7 +172,7 @@ def mean_loss(model: Model, data: LabelledCodes, precision: Precision = "float32
                     if other in model.head.columns and other != name
                 }
                 totals[name] += model.head.loss(raw, labels | hidden).double().sum()
-    return sum(float(totals[name] / n_present(data.labels[name])) for name in names)
+    return {name: float(totals[name] / n_present(data.labels[name])) for name in names}
 
 
 def _forward(model: Model, inputs: Tensor, precision: Precision) -> Tensor:

@@ -18,6 +18,7 @@ _CARRIED = (
     "epochs_without_best",
     "plateau_loss",
     "plateau_wait",
+    "best_second_loss",
 )
 """What changes from epoch to epoch; the rest follows from the configuration and the data."""
 
@@ -38,6 +39,7 @@ class Schedule:
     epochs_without_best: int = 0
     plateau_loss: float = math.inf
     plateau_wait: int = 0
+    best_second_loss: float = math.inf
 
     def __post_init__(self) -> None:
         self.learning_rate = self.config.learning_rate
@@ -51,6 +53,13 @@ class Schedule:
             self.epochs_without_best += 1
         if self.config.schedule == "plateau":
             self._decay(valid_loss)
+        return is_best
+
+    def update_second(self, valid_loss: float) -> bool:
+        """Take the validation loss of a second backbone; return whether it is its best so far. It decides on nothing else."""
+        is_best = valid_loss < self.best_second_loss
+        if is_best:
+            self.best_second_loss = valid_loss
         return is_best
 
     def state(self) -> dict[str, float]:

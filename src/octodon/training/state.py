@@ -13,7 +13,10 @@ from torch import Tensor
 
 @dataclass(frozen=True, kw_only=True)
 class EpochRecord:
-    """What one epoch did; losses are means over rows and targets, in the head's units."""
+    """What one epoch did; losses are means over rows and targets, in the head's units.
+
+    ``second_loss`` and ``is_best_second`` are of a second backbone, where the head has one.
+    """
 
     epoch: int
     train_loss: float
@@ -21,6 +24,8 @@ class EpochRecord:
     learning_rate: float
     seconds: float
     is_best: bool
+    second_loss: float | None = None
+    is_best_second: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,7 +37,7 @@ class TrainingState:
     weights : mapping
         Parameters and buffers by name, after the last epoch.
     best : mapping
-        The same after the best epoch by validation loss.
+        The same after the best epoch by validation loss (a second backbone's after its own).
     optimiser : mapping
         Tensors of the optimiser (Adam: ``step``, ``exp_avg``, ``exp_avg_sq``) by parameter name; a parameter that has had
         no gradient has none.

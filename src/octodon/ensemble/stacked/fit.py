@@ -12,7 +12,6 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from numpy import ndarray
 
@@ -20,7 +19,7 @@ from octodon.atomic import write_json
 from octodon.ensemble.jobs import Needs
 from octodon.ensemble.network import NetworkJob, fit_network, load_split
 from octodon.ensemble.stacked.choose import Choice, StackPlan, choose
-from octodon.ensemble.stacked.member import StackMember
+from octodon.ensemble.stacked.member import EpochLosses, StackMember
 from octodon.ensemble.stacked.precision import check_precision, matrix_units, resolve_precision
 from octodon.ensemble.stacked.replace_modules import with_streams
 from octodon.ensemble.stacked.state import StackState
@@ -34,7 +33,7 @@ from octodon.registry import suggest
 from octodon.training.augment import ALTERED
 from octodon.training.batches import batch_slices
 from octodon.training.checkpoint import Checkpoint
-from octodon.training.state import EpochRecord, TrainingState
+from octodon.training.state import TrainingState
 
 logger = logging.getLogger(__name__)
 
@@ -267,23 +266,17 @@ class _Training:
         stepper.run()
         # While the GPU works through what is queued: the next epoch's orders.
         following = epoch_orders([member.epoch(ahead=1) for member in self.members], len(self.train))
-        valid = validation_losses(stepper.strategy, self.valid, self.model.head, self.precision)
+        valid, second = validation_losses(stepper.strategy, self.valid, self.model.head, self.precision)
         train_losses, valid_losses = stepper.train_losses().tolist(), valid.tolist()
+        second_losses = [None] * len(valid_losses) if second is None else second.tolist()
         rates = stepper.rates[-1].tolist()
         seconds = time.perf_counter() - start
         over = []
         for row, member in enumerate(self.members):
             if member.is_done:
                 continue
-            epoch = len(member.history)
-            record = EpochRecord(
-                epoch=epoch,
-                train_loss=train_losses[row],
-                valid_loss=valid_losses[row],
-                learning_rate=rates[row],
-                seconds=seconds,
-                is_best=bool(np.isfinite(valid_losses[row]))
-                and member.schedule.update(epoch, valid_losses[row]),
+            record = member.record(
+                EpochLosses(train_losses[row], valid_losses[row], second_losses[row]), rates[row], seconds
             )
             attempt = member.attempt
             if not member.finish_epoch(record, self.state, row, self.names, self.train.labels):

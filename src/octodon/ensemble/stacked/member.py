@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -22,10 +23,19 @@ from octodon.ensemble.stacked.state import StackState
 from octodon.ensemble.stacked.step import MemberEpoch
 from octodon.models.model import Model, build_model
 from octodon.seeds import derive_seed
+from octodon.training.best import keep_best
 from octodon.training.checkpoint import Checkpoint
 from octodon.training.loop import set_layers
 from octodon.training.schedule import Schedule
 from octodon.training.state import EpochRecord, TrainingState
+
+
+class EpochLosses(NamedTuple):
+    """Losses of one member in one epoch: training, validation, and validation of a second backbone."""
+
+    train: float
+    valid: float
+    second: float | None
 
 
 @dataclass(kw_only=True, eq=False)
@@ -89,6 +99,21 @@ class StackMember:
         """Whether there is no epoch left to train."""
         return len(self.history) >= self.job.training.epochs or self.schedule.should_stop
 
+    def record(self, losses: EpochLosses, rate: float, seconds: float) -> EpochRecord:
+        """Return the record of the epoch that has just been trained, at this learning rate; the schedule takes its losses."""
+        epoch, second = len(self.history), losses.second
+        is_finite = math.isfinite(losses.valid)
+        return EpochRecord(
+            epoch=epoch,
+            train_loss=losses.train,
+            valid_loss=losses.valid,
+            learning_rate=rate,
+            seconds=seconds,
+            is_best=is_finite and self.schedule.update(epoch, losses.valid),
+            second_loss=second,
+            is_best_second=is_finite and second is not None and self.schedule.update_second(second),
+        )
+
     def finish_epoch(
         self,
         record: EpochRecord,
@@ -114,8 +139,9 @@ class StackMember:
             self._restart(state, row, labels)
             return True
         self.history.append(record)
-        if record.is_best:
-            self.best = state.weights(row, names)
+        if record.is_best or record.is_best_second:
+            now = state.weights(row, names)
+            self.best = keep_best(self.best, now, record.is_best, record.is_best_second)
         log(record)
         return not self.is_over
 

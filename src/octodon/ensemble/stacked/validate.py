@@ -21,11 +21,23 @@ _ROWS = {"cpu": 256, "cuda": 2048}
 
 def validation_losses(
     strategy: Strategy, data: LabelledCodes, head: Head, precision: str
-) -> Float64[Tensor, " m"]:
-    """Return what ``training.loop.mean_loss`` says of every member: each label column averaged over ITS labels present."""
+) -> tuple[Float64[Tensor, " m"], Float64[Tensor, " m"] | None]:
+    """Return what ``training.loop.validation_losses`` says of every member: each label column averaged over ITS labels."""
+    losses = _column_losses(strategy, data, head, precision)
+    first, second = (
+        torch.stack([losses[name] for name in names]).sum(0) if names else None
+        for names in (head.judges, head.second_judged_by)
+    )
+    assert first is not None
+    return first, second
+
+
+def _column_losses(
+    strategy: Strategy, data: LabelledCodes, head: Head, precision: str
+) -> dict[str, Float64[Tensor, " m"]]:
     strategy.train(False)
     flat = strategy.state.flat
-    names = head.judged_by or head.columns
+    names = (*head.judges, *head.second_judged_by)
     totals = {name: flat.new_zeros(len(flat), dtype=torch.float64) for name in names}
     with torch.no_grad():
         for rows in batch_slices(len(data), _ROWS.get(flat.device.type, 256)):
@@ -42,4 +54,4 @@ def validation_losses(
                     other: torch.full_like(labels[other], math.nan) for other in head.columns if other != name
                 }
                 totals[name] += strategy.losses(raw, labels | hidden).double().flatten(1).sum(1)
-    return torch.stack([totals[name] / n_present(data.labels[name]) for name in names]).sum(0)
+    return {name: totals[name] / n_present(data.labels[name]) for name in names}

@@ -52,7 +52,10 @@ class Head(nn.Module, ABC):
         what is to be learnt; in units of the latter they would decide alone which epoch is the best.
     second_width : float or None
         Width of a second backbone, as a share of the first one's, whose features (n, g) follow those of the first; such a
-        head is made as ``Head(n_features, n_targets, n_second)``. None = there is one backbone.
+        head is made as ``Head(n_features, n_targets, n_second)`` and reads it with layers called ``second`` alone. None =
+        there is one backbone.
+    second_judged_by : tuple of str
+        Those of ``needs`` whose validation loss decides on the best epoch of the second backbone.
     """
 
     n_raw: ClassVar[int]
@@ -63,6 +66,7 @@ class Head(nn.Module, ABC):
     unidentified: ClassVar[tuple[str, ...]] = ()
     validates_on_measured_noise: ClassVar[bool] = False
     second_width: ClassVar[float | None] = None
+    second_judged_by: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, n_features: int, n_targets: int) -> None:
         super().__init__()
@@ -75,6 +79,11 @@ class Head(nn.Module, ABC):
     def columns(self) -> tuple[str, ...]:
         """Labels that have a term of their own in the loss."""
         return tuple(name for name in self.needs if name not in self.auxiliary)
+
+    @property
+    def judges(self) -> tuple[str, ...]:
+        """Labels whose validation loss decides on the best epoch and on stopping."""
+        return self.judged_by or self.columns
 
     def forward(self, features: Float[Tensor, "n f"]) -> Float[Tensor, "n r t"]:
         """Return the raw columns; column block r holds one quantity for all targets (the published order)."""

@@ -1,4 +1,4 @@
-"""The default teacher where there are replicates: as ``replicate_variance``, and the noise has a narrow backbone of its own."""
+"""The default teacher where there are replicates: as ``replicate_variance``, but the noise has a narrow backbone of its own."""
 
 from __future__ import annotations
 
@@ -12,29 +12,35 @@ from octodon.models.heads.replicate_variance import ReplicateVarianceHead
 
 @heads.register("replicate_variance_apart")
 class ReplicateVarianceApartHead(ReplicateVarianceHead):
-    """As ``replicate_variance``, with what a second backbone sees added to the column of the noise.
+    """As ``replicate_variance``, but the noise is read from a second backbone, which it alone trains.
 
     The noise may depend on what the activity does not, and then cannot be read from the features of the activity; shaping
-    these for both costs activity. A second, narrower backbone that the noise alone trains costs a share of the time instead.
+    these for both costs activity. Two backbones cost neither, only time, and the second may be narrow: there is less to learn
+    from stds of a few replicates. Its best epoch is its own, among those that the activity takes.
 
     Parameters
     ----------
     n_second : int
-        Features of the second backbone, which follow those of the first; 0 = there is none.
+        Features of the second backbone, which follow those of the first; 0 = there is none, and the noise is read as by
+        ``replicate_variance``.
     """
 
     second_width = 0.5
+    second_judged_by = ("replicates",)
 
     def __init__(self, n_features: int, n_targets: int, n_second: int = 0) -> None:
         super().__init__(n_features, n_targets)
-        self.second = nn.Linear(n_second, n_targets, bias=False) if n_second else None
+        self.n_first = n_features
+        self.second = nn.Linear(n_second, n_targets) if n_second else None
         if self.second is not None:
-            nn.init.xavier_uniform_(self.second.weight)
+            self.linear = nn.Linear(n_features, n_targets)
+            for layer in (self.linear, self.second):
+                nn.init.xavier_uniform_(layer.weight)
+                nn.init.zeros_(layer.bias)
 
     def forward(self, features: Float[Tensor, "n f"]) -> Float[Tensor, "n r t"]:
-        """Return the raw columns; of the first backbone's features, the noise shapes none."""
-        n_first = self.linear.in_features
-        raw = super().forward(features[:, :n_first])
+        """Return the raw columns: activity from the features of the first backbone, noise from those of the second."""
         if self.second is None:
-            return raw
-        return torch.stack([raw[:, 0], raw[:, 1] + self.second(features[:, n_first:])], dim=1)
+            return super().forward(features)
+        first, second = features[:, : self.n_first], features[:, self.n_first :]
+        return torch.stack([self.linear(first), self.second(second)], dim=1)
