@@ -1,6 +1,7 @@
 """Scanning a genome: every window once, on both strands, as the model alone predicts it; tracks that hold it."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,8 @@ def test_what_cannot_be_scanned_is_one_line(
         _scan(student, tmp_path, "")
     with pytest.raises(RunError, match="cannot write"):
         _scan(student, tmp_path, "absent/scan")
+    with pytest.raises(ConfigError, match="targets 'a/b' and 'a_b' would be one file"):
+        _scan(replace(student, target_names=("a/b", "a_b")), tmp_path)
     assert {file.name for file in tmp_path.iterdir()} == {"g.fa", "r.bed"}
 
 

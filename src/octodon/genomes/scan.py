@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,6 +119,7 @@ def scan(
         raise ConfigError(
             f"--out {out}: is a folder; expected a prefix of file names, such as {out / 'scan'}"
         )
+    _refuse_alike(predictor.target_names)
     grid = Grid(length_bp=predictor.model.length, stride_bp=options.stride_bp)
     runs, n_empty, notes = _runs(grid, genome, options.bed)
     total = sum(after - first for _, first, after in runs)
@@ -228,12 +229,26 @@ class _Table:
         self._writer.write_table(table)
 
 
+def _in_a_file_name(column: str) -> str:
+    return column.replace("/", "_")
+
+
+def _refuse_alike(target_names: Sequence[str]) -> None:
+    names = [_in_a_file_name(name) for name in target_names]
+    twice = [own for own, name in zip(target_names, names, strict=True) if names.count(name) > 1]
+    if twice:
+        raise ConfigError(
+            f"scan: the tracks of the targets {' and '.join(map(repr, twice))} would be one file; give them names that "
+            f"differ in more than / and _"
+        )
+
+
 def _publish(table: Path, out: Path, grid: Grid, genome: Genome) -> tuple[Path, ...]:
     """Write the tracks beside the table, then give every file its name."""
     made = {out.with_name(f"{out.name}.parquet"): table}
     for column in columns_of(parquet.read_schema(table).names):
         for name, strand in STRANDS.items():
-            final = out.with_name(f"{out.name}.{column.replace('/', '_')}.{name}.bw")
+            final = out.with_name(f"{out.name}.{_in_a_file_name(column)}.{name}.bw")
             made[final] = table.with_name(final.name)
             write_track(table, column, strand, grid, genome.lengths_bp, made[final])
     for final, part in made.items():
