@@ -482,8 +482,9 @@ def test_a_service_that_cannot_be_is_refused_at_the_start(
 ) -> None:
     with pytest.raises(DataError, match="never calibrated"):
         Service(small_student(), level=0.9, device="cpu")
-    with pytest.raises(ConfigError, match="expected more than 0"):
-        Limits(seconds=0.0)
+    for seconds in (0.0, float("nan"), float("inf")):
+        with pytest.raises(ConfigError, match="expected a number above 0"):
+            Limits(seconds=seconds)
     with pytest.raises(ConfigError, match="would then never be answered"):
         Limits(sequences=10, waiting=5)
     service = Service(small_student(), device="cpu")

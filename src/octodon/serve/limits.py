@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from octodon.errors import ConfigError, OctodonError
@@ -41,8 +42,8 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name in ("sequences", "megabytes", "waiting", "requests", "seconds"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"limits.{name}: {getattr(self, name)}, expected more than 0")
+            if not 0 < getattr(self, name) < math.inf:
+                raise ConfigError(f"limits.{name}: {getattr(self, name)}, expected a number above 0")
         if self.waiting < self.sequences:
             raise ConfigError(
                 f"limits: {self.waiting:,} sequences may wait, {self.sequences:,} be in one request, which would then never be "
