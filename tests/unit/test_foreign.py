@@ -51,7 +51,8 @@ class TheirDeepSTARR(nn.Module):
 
 
 def layout(length: int = LENGTH, **options: Any) -> Foreign:
-    return Foreign(backbone="deepstarr", length=length, target_names=("Dev", "Hk"), units="log2", **options)
+    common = {"backbone": "deepstarr", "target_names": ("Dev", "Hk"), "units": "log2"}
+    return Foreign(length=length, **(common | options))
 
 
 def ours(state: dict[str, torch.Tensor], foreign: Foreign) -> Model:
@@ -123,6 +124,8 @@ def test_weights_that_do_not_fit_are_refused(change: str, message: str) -> None:
     [
         ({"channel_order": "ACTT"}, "channels 'ACTT'"),
         ({"norm_eps": 0.0}, "norm eps 0.0, expected more than 0"),
+        ({"target_names": ("Dev", "Dev")}, "targets 'Dev', 'Dev'; expected names, each once"),
+        ({"target_names": ("Dev", "")}, "targets 'Dev', ''; expected names, each once"),
         ({"norm_eps": float("nan")}, "norm eps nan, expected more than 0"),
     ],
 )

@@ -76,6 +76,10 @@ class Foreign:
     norm_eps: float | None = None
 
     def __post_init__(self) -> None:
+        if not all(self.target_names) or len(set(self.target_names)) < len(self.target_names):
+            raise ConfigError(
+                f"import: targets {', '.join(map(repr, self.target_names))}; expected names, each once"
+            )
         if sorted(self.channel_order) != sorted(ALPHABET):
             raise ConfigError(
                 f"import: channels {self.channel_order!r}, expected the letters {ALPHABET} in some order"
