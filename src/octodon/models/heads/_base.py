@@ -68,8 +68,9 @@ class Head(nn.Module, ABC):
     second_width: ClassVar[float | None] = None
     second_judged_by: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, n_features: int, n_targets: int) -> None:
+    def __init__(self, n_features: int, n_targets: int, n_second: int = 0) -> None:
         super().__init__()
+        del n_second  # only heads with a ``second_width`` are given it, and read it
         self.n_targets = n_targets
         self.linear = nn.Linear(n_features, self.n_raw * n_targets)
         nn.init.xavier_uniform_(self.linear.weight)
