@@ -46,6 +46,17 @@ def test_related_rows_stay_together():
     refuse_seen(done)
 
 
+def test_groups_of_the_split_stay_together():
+    data = examples(1000)
+    gene = np.array([f"g{i // 5}" for i in range(1000)])  # splits of these rows change at multiples of five
+    valid = rows_of(data, "valid")
+    assert set(np.unique(gene[valid], return_counts=True)[1]) == {5}
+    done = set_aside_calibration(data, 0.5, seed=0, groups=[gene])
+    assert done.n_rows == 100
+    chosen = rows_of(done.examples, "calibration")
+    assert not set(gene[chosen]) & set(gene[rows_of(done.examples, "valid")])
+
+
 def test_rows_whose_copy_trains_stay_in_valid():
     data = examples(1000)
     codes = data.codes.copy()

@@ -95,3 +95,17 @@ def test_every_listed_spelling_is_understood_in_any_case():
         assert set(named_splits(np.array(words, dtype=object)).tolist()) == {canonical}
     kept = np.array(["random", "Testis", ""], dtype=object)
     assert named_splits(kept).tolist() == ["random", "Testis", ""]
+
+
+@pytest.mark.parametrize("split", [{"by": "group"}, {"by": "fold", "folds": 3}])
+def test_no_group_of_the_split_is_in_valid_and_in_calibration(tmp_path, split):
+    """Tiles of one promoter in valid decide when training stops; another tile of it is no unseen row."""
+    sequences = decode(random_codes((1200, 30), np.random.default_rng(0)))
+    lines = [f"s{i}\t{sequences[i]}\t{i % 7}\t{i % 5}\tg{i // 4}" for i in range(1200)]
+    (tmp_path / "x.tsv").write_text("\n".join(["id\tsequence\tA\tB\tgene", *lines]) + "\n")
+    if split["by"] == "group":
+        split = split | {"valid": 0.3, "test": 0.3}
+    done = prepare(config_of(str(tmp_path / "x.tsv"), split | {"column": "gene"}))
+    of_split = {name: set(done.columns["gene"][done.splits == name]) for name in np.unique(done.splits)}
+    assert set(of_split) == {"train", "valid", "calibration", "test"}
+    assert sum(map(len, of_split.values())) == 300

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,7 +36,9 @@ class SetAside:
     why: str
 
 
-def set_aside_calibration(examples: Examples, fraction: float, seed: int) -> SetAside:
+def set_aside_calibration(
+    examples: Examples, fraction: float, seed: int, groups: Sequence[ndarray] = ()
+) -> SetAside:
     """Return the examples with part of their validation rows renamed "calibration", at random, related rows together.
 
     A split column that names calibration rows itself is left as it is. Rows related to a training row stay in
@@ -48,6 +51,9 @@ def set_aside_calibration(examples: Examples, fraction: float, seed: int) -> Set
     fraction : float
         Share of the validation rows, above 0 and below 1.
     seed : int
+    groups : sequence of (n,) arrays
+        Further labels by which the rows were split (gene, element family ...): rows with equal values stay together, so
+        that calibration rows are as new to the networks as test rows are.
 
     Raises
     ------
@@ -64,15 +70,15 @@ def set_aside_calibration(examples: Examples, fraction: float, seed: int) -> Set
     if own:
         refuse_seen(examples)
         return SetAside(examples=examples, n_rows=own, why="split of the table")
-    groups = related_groups(examples.codes, examples.ids)
+    families = related_groups(examples.codes, examples.ids, *groups)
     is_valid = examples.splits == "valid"
     n_valid = int(is_valid.sum())
     if n_valid < MIN_VALID:
         why = f"{n_valid} validation rows, at least {MIN_VALID} are needed to set some of them aside"
         return SetAside(examples=examples, n_rows=0, why=why)
     # Families that lie in valid as a whole; where leaks were allowed, some do not.
-    free = is_valid & ~np.isin(groups, groups[~is_valid])
-    chosen = _part(groups, free, round(fraction * n_valid), seed)
+    free = is_valid & ~np.isin(families, families[~is_valid])
+    chosen = _part(families, free, round(fraction * n_valid), seed)
     if not 0 < chosen.sum() < n_valid:
         return SetAside(examples=examples, n_rows=0, why="the validation rows are one family of related rows")
     splits = examples.splits.astype(object)
