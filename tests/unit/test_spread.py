@@ -157,6 +157,15 @@ def test_cells_of_gc_classes_and_quantiles():
         "class": ["a", "b", "", "a"], "fold": ["0", "1", "2", "0"]
     }  # fmt: skip
     assert class_cells({"id": np.arange(31)}) == {}
+
+
+def test_a_class_column_does_not_take_the_place_of_a_stratum():
+    words = np.array(["high", "low"])
+    assert set(class_cells({"activity": words, "all": words, "kind": words})) == {
+        "column activity",
+        "column all",
+        "kind",
+    }
     assert quantile_cells(np.array([3.0, 1, 2, np.nan]), cells=3).tolist() == ["3", "1", "2", ""]
     assert quantile_cells(np.zeros(5)).tolist() == ["2"] * 5
 

@@ -22,6 +22,8 @@ COVERAGE_COLUMNS = (
 # A class column of more different words than this is a name, not a class.
 _MOST_CLASSES = 30
 _FEWEST_ROWS = 20
+_OURS = ("all", "activity", "GC content", "epistemic", "ood")
+"""Names of strata that are made, not read: a column called so would take the place of one."""
 
 
 def coverage_by_cell(
@@ -131,12 +133,15 @@ def gc_cells(codes: UInt8[ndarray, "n l"]) -> ndarray:
 
 
 def class_cells(columns: Mapping[str, ndarray]) -> dict[str, ndarray]:
-    """Return the columns that name a class: 2 to 30 different words; missing values are in none."""
+    """Return the columns that name a class: 2 to 30 different words; missing values are in none.
+
+    A column with the name of a stratum of ours (``_OURS``) is called "column NAME".
+    """
     found = {}
     for name, values in columns.items():
         words = np.array(["" if pd.isna(value) else str(value) for value in values.tolist()], dtype=object)
         if 2 <= len(set(words.tolist()) - {""}) <= _MOST_CLASSES:
-            found[name] = words
+            found[f"column {name}" if name in _OURS else name] = words
     return found
 
 
