@@ -198,8 +198,11 @@ def test_the_command_refuses_what_cannot_be_meant(tmp_path):
     write_rows(tmp_path / "rows.tsv", unseen(), split="valid")
     bundle, rows = tmp_path / "student", tmp_path / "rows.tsv"
     gc = ("--target", "gc=gc_1")
+    fasta = tmp_path / "rows.fa"
+    fasta.write_text(">a\nACGT\n")
     for arguments, words in (
         ((bundle,), "--data is missing"),
+        ((bundle, "--data", fasta, *gc), "no column 'sequence'"),
         ((bundle, "--data", rows, *gc, "--split", "fold"), "no rows in the split 'calibration'"),
         ((bundle, "--data", rows, "--target", "cg=gc_1"), "with a target of the model: gc, tata"),
         ((bundle, "--data", rows, *gc, "--replicates", 3), "replicates are counted there"),

@@ -86,9 +86,10 @@ class Calibration:
         Raises
         ------
         ConfigError
-            A level outside (0, 1), or one that needs more calibration rows.
+            A level outside (0, 1), or an R below 1.
         DataError
-            Other targets or stds than calibrated, an R that cannot be had, a mean or std that is no finite number.
+            A level that needs more calibration rows, other targets or stds than calibrated, an R that cannot be had, a mean
+            or std that is no finite number.
         """
         level = self.level if level is None else check_level(level)
         counts = self._replicates(replicates)

@@ -55,7 +55,9 @@ def calibrate_bundle(
         From the reader and from ``octodon.calibrate``; sequences that the bundle's networks have seen.
     """
     model = load(bundle, backbone=backbone)
-    reading: dict[str, Any] = {"path": str(data), "sequence": sequence, "units": model.units}
+    # named, since by its suffix a FASTA file would be read as one, and has no measurements
+    reading: dict[str, Any] = {"format": "table", "path": str(data), "sequence": sequence}
+    reading["units"] = model.units
     reading |= {"targets": _columns(targets, model.target_names), "missing": "mask"}
     reading |= {name: value for name, value in (("id", id), ("split", split)) if value is not None}
     examples = read(reading)
