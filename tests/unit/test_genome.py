@@ -199,6 +199,7 @@ def test_windows_around_centres_and_what_leaves_its_contig(tmp_path: Path) -> No
     [
         ("chr1\t0\n", "2 columns, expected at least 3"),
         ("chr1\t0\tx\n", "row 1, column 'end': 'x' is no whole number"),
+        (f"chr1\t0\t{10**20}\n", "row 1, column 'end': '100000000000000000000' is no whole number"),
         ("chr1\t0\t5\nchr1\t5\t5\n", "row 2: interval 5-5"),
         ("chr1\t0\t5\ta\t0\t?\n", r"strand '\?'"),
         ("chr1\t0\t5\nchr7\t0\t5\n", "contigs are not in g.fa, first 'chr7'"),

@@ -1,6 +1,7 @@
 """Variants: windows, effects and their std are what a slow reference says; what cannot be scored is counted or refused."""
 
 import gzip
+import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -157,6 +158,8 @@ def test_every_container_gives_the_same_variants(tmp_path: Path, kind: str) -> N
         ("hello\n", "no line '#CHROM"),
         ("##fileformat=VCFv4.2\n", "no line '#CHROM"),
         (HEADER + "c\tx\t.\tA\tC\t.\t.\t.\n", "record 1: position 'x' is no whole number"),
+        (HEADER + "c\t1e30\t.\tA\tC\t.\t.\t.\n", "record 1: position '1e30' is no whole number"),
+        (HEADER + "c\t-1\t.\tA\tC\t.\t.\t.\n", "record 1: position '-1' is no whole number"),
         (HEADER + "c\t5\n", "cannot be read as VCF.*tab-separated columns"),
     ],
 )
@@ -165,6 +168,12 @@ def test_what_is_no_vcf_is_one_line(tmp_path: Path, text: str, message: str) -> 
     with pytest.raises(DataError, match=message) as caught:
         list(read_variants(tmp_path / "x.vcf"))
     assert "\n" not in str(caught.value)
+
+
+def test_a_pipe_is_one_line(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.vcf")
+    with pytest.raises(DataError, match=r"is a pipe or device, .* write it to a file first"):
+        next(read_variants(tmp_path / "x.vcf"))
 
 
 def test_blocks_hold_all_records_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

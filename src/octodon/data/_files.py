@@ -25,8 +25,10 @@ def existing_file(path: str | Path) -> Path:
     file = Path(path).expanduser()
     if not file.exists():
         raise DataError(f"{file}: no such file; check the path (relative to {Path.cwd()})")
-    if not file.is_file():
+    if file.is_dir():
         raise DataError(f"{file}: is a folder, expected a file")
+    if not file.is_file():
+        raise DataError(f"{file}: is a pipe or device, which cannot be read twice; write it to a file first")
     if file.stat().st_size == 0:
         raise DataError(f"{file}: the file is empty (0 bytes)")
     return file

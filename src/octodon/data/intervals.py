@@ -117,6 +117,11 @@ def numbers_of(texts: ndarray) -> ndarray:
     return np.asarray(pd.to_numeric(pd.Series(texts), errors="coerce"), dtype=np.float64)
 
 
+def are_positions(values: ndarray) -> ndarray:
+    """Return which numbers are whole, from 0 on, and no larger than float64 counts by ones."""
+    return (np.mod(values, 1) == 0) & (values >= 0) & (values < 2**53)
+
+
 def renaming_note(names: Mapping[str, str | None]) -> str:
     """Return "contig names reconciled: 'chr1' is '1' ..." for names that differ; "" if none does."""
     changed = [(name, found) for name, found in names.items() if found not in (None, name)]
@@ -151,7 +156,7 @@ def _column_name(number: int, names: list[str]) -> str:
 def _coordinates(file: Path, columns: Mapping[str, ndarray], number: int) -> ndarray:
     name = BED_COLUMNS[number]
     values = numbers_of(columns[name])
-    wrong = np.flatnonzero(~(np.mod(values, 1) == 0))
+    wrong = np.flatnonzero(~are_positions(np.abs(values)))
     if len(wrong):
         raise DataError(
             f"{file}: row {wrong[0] + 1}, column {name!r}: {columns[name][wrong[0]]!r} is no whole number; expected "

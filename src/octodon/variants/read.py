@@ -15,7 +15,7 @@ from jaxtyping import Int64
 from numpy import ndarray
 
 from octodon.data._files import existing_file, one_line, open_binary, reading
-from octodon.data.intervals import numbers_of
+from octodon.data.intervals import are_positions, numbers_of
 from octodon.errors import DataError
 
 BLOCK = 4096
@@ -178,7 +178,7 @@ def _table(rows: list[tuple[str, int, str, str, str]]) -> pd.DataFrame:
 
 def _starts(file: Path, positions: ndarray, n_before: int) -> ndarray:
     values = numbers_of(positions)
-    wrong = np.flatnonzero(~((np.mod(values, 1) == 0) & (values >= 0)))
+    wrong = np.flatnonzero(~are_positions(values))
     if len(wrong):
         raise DataError(
             f"{file}: record {n_before + wrong[0] + 1}: position {positions[wrong[0]]!r} is no whole number from 0 on"
