@@ -6,7 +6,7 @@ import difflib
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar
 
 from octodon.errors import ConfigError
@@ -70,13 +70,31 @@ class Registry(Generic[Part]):
         if self._loaded:
             return
         self._loaded = True
+        try:
+            self._import()
+        except BaseException:
+            self._loaded = False  # asked again, it says the same again and not that there is no such part
+            raise
+
+    def _import(self) -> None:
         package = importlib.import_module(self._package)
         for module in pkgutil.iter_modules(package.__path__):
             if not module.name.startswith("_"):
                 importlib.import_module(f"{self._package}.{module.name}")
         for entry in entry_points(group=f"octodon.{self.kind.replace(' ', '_')}s"):
             if entry.name not in self._parts:
-                self._parts[entry.name] = entry.load()
+                self._parts[entry.name] = self._from_elsewhere(entry)
+
+    def _from_elsewhere(self, entry: EntryPoint) -> Part:
+        try:
+            return entry.load()
+        except Exception as error:
+            package = entry.dist.name if entry.dist is not None else entry.value
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            raise ConfigError(
+                f"{self.kind} {entry.name!r} of the installed package {package} cannot be loaded ({reason}); repair or "
+                f"uninstall that package"
+            ) from error
 
 
 def suggest(name: str, known: list[str] | tuple[str, ...]) -> str:
