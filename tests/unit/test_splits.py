@@ -314,3 +314,16 @@ def test_random_elements_of_one_name_are_not_one_family(shared_data):
     table = pd.read_csv(shared_data / "promoter_mpra_mattioli2020.tsv.gz", sep="\t")
     groups = related_groups(encode(table["sequence"].tolist()), table["name"].to_numpy(str))
     assert np.bincount(groups).max() == 2
+
+
+def test_too_few_families_for_a_split_at_random_are_said_to_be_that():
+    unknown = Examples(
+        codes=np.full((50, 30), 4, dtype=np.uint8),  # all N: copies of each other
+        ids=np.array([f"s{i}" for i in range(50)]),
+        targets=np.arange(50, dtype=np.float32)[:, None],
+        target_names=("y",),
+    )
+    with pytest.raises(
+        DataError, match="50 rows are 1 families of related rows, too few for train, valid and test"
+    ):
+        split_examples(unknown, by="fraction")

@@ -110,8 +110,15 @@ def _fractions(examples: Examples, valid: float, test: float, seed: int, *groups
         raise ConfigError(
             f"split.valid: {valid} and split.test: {test}; expected fractions whose sum is below 1"
         )
-    middle = _random_positions(related_groups(examples.codes, examples.ids, *groups), seed)
-    return np.select([middle < test, middle < test + valid], ["test", "valid"], "train")
+    families = related_groups(examples.codes, examples.ids, *groups)
+    middle = _random_positions(families, seed)
+    splits = np.select([middle < test, middle < test + valid], ["test", "valid"], "train")
+    if len(np.unique(splits)) < 3:
+        raise DataError(
+            f"split: {len(examples):,} rows are {int(families.max()) + 1:,} families of related rows, too few for train, valid "
+            f"and test (valid {valid:g}, test {test:g}); give more rows, larger fractions, or another seed"
+        )
+    return splits
 
 
 def _by_fold(
