@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from octodon.calibration._rows import Rows
+from octodon.calibration._rows import Rows, score_at
 from octodon.calibration.methods.mondrian_activity import MondrianActivity
 from octodon.calibration.methods.normalised import Normalised
 from octodon.calibration.methods.split import Split
+from octodon.data.calibration_rows import set_aside_calibration
+from octodon.data.simulate import SimulationConfig, simulate
 
 DRAWS, N, M = 200, 79, 200
 LEVELS = ((0.5, 40), (0.8, 64), (0.9, 72), (0.95, 76))  # ceil(80 level)
@@ -111,3 +113,17 @@ def test_mondrian_coverage_over_draws_in_every_cell():
                 counts[cell, level].append(int(hit[cell].sum()))
     for (_, level), found in counts.items():
         assert_in_band(found, M, N, dict(LEVELS)[level])
+
+
+def test_rows_set_aside_are_exchangeable_with_test_rows():
+    """From the simulator through split and set-aside, for a score that no fit has touched."""
+    counts = []
+    config = SimulationConfig(valid=0.3, test=0.3)
+    for seed in range(60):
+        drawn = simulate(1000, 40, targets=("A",), seed=seed, config=config).examples
+        done = set_aside_calibration(drawn, 0.5, seed=seed).examples
+        score = np.abs(done.targets[:, 0] - 0.3)
+        calibration, test = (score[done.splits == name] for name in ("calibration", "test"))
+        assert (len(calibration), len(test)) == (150, 300)
+        counts.append(int((test <= score_at(np.sort(calibration), 0.8)).sum()))
+    assert_in_band(counts, 300, 150, 121)  # ceil(151 * 0.8)
