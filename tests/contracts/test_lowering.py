@@ -87,6 +87,20 @@ def test_features_are_those_of_the_network(backbone: str, length: int) -> None:
             torch.testing.assert_close(parts, whole, rtol=1e-5, atol=1e-5 * float(whole.abs().max()))
 
 
+def test_a_second_backbone_has_a_table_of_its_own() -> None:
+    model = fitted("deepstarr", 61, "replicate_variance_apart", width=0.2)
+    made = lower(model, MANY, 61)
+    assert made is not None
+    assert made.second is not None
+    assert isinstance(made.table, KmerTable)
+    assert isinstance(made.second.table, KmerTable)
+    assert_same(model, sequences(9, 61, 0.02), made)
+    assert lower(model, MANY + 1, 61) is made
+    few = lower(model, lowered.WORTH_SEQUENCES, 61)
+    assert few is not None
+    assert few.table is None
+
+
 @pytest.mark.parametrize("head", list(heads))
 def test_moments_of_every_head(head: str) -> None:
     model = fitted("deepstarr", 61, head)

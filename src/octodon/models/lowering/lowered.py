@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from octodon.models.beside import Beside
 from octodon.models.heads import Head, Moments
 from octodon.models.lowering.graph import after, simplify, trace
 from octodon.models.lowering.kmer_table import KmerTable, Stem, find_stem
@@ -41,12 +42,15 @@ class Lowered:
         What follows the table, or the whole backbone.
     table_from : int or None
         Sequences from which on a table is used; None where it never is.
+    second : Lowered or None
+        Of a second backbone (``octodon.models.beside``).
     """
 
     head: Head
     table: KmerTable | None
     rest: nn.Module
     table_from: int | None
+    second: Lowered | None = None
 
     def read(self, codes: UInt8[Tensor, "n l"]) -> Moments:
         """Return mean and uncertainties in the units of the labels."""
@@ -54,7 +58,14 @@ class Lowered:
 
     def features(self, codes: UInt8[Tensor, "n l"]) -> Float[Tensor, "n f"]:
         """Return what the backbone gives."""
-        return self.rest(one_hot(codes) if self.table is None else self.table(codes))
+        found = self.rest(one_hot(codes) if self.table is None else self.table(codes))
+        return found if self.second is None else torch.cat([found, self.second.features(codes)], dim=1)
+
+    def is_for(self, n_sequences: int) -> bool:
+        """Return whether so many sequences would have been given a table, or none, as here."""
+        if self.second is not None and not self.second.is_for(n_sequences):
+            return False
+        return self.table_from is None or (n_sequences >= self.table_from) == (self.table is not None)
 
 
 def lower(model: Model, n_sequences: int, length: int) -> Lowered | None:
@@ -92,10 +103,8 @@ class _Kept:
 
     def still_serves(self, model: Model, n_sequences: int, length: int) -> bool:
         """Return whether making it again would give the same."""
-        if self.lowered is not None and self.lowered.table_from is not None:
-            wants_table = n_sequences >= self.lowered.table_from
-            if wants_table != (self.lowered.table is not None):
-                return False
+        if self.lowered is not None and not self.lowered.is_for(n_sequences):
+            return False
         state = model.state_dict()
         return (
             length == self._length
@@ -110,20 +119,31 @@ _kept: WeakKeyDictionary[Model, _Kept] = WeakKeyDictionary()
 
 
 def _make(model: Model, n_sequences: int, length: int) -> Lowered | None:
+    backbone = model.backbone
+    backbones = (backbone.first, backbone.second) if isinstance(backbone, Beside) else (backbone,)
     with torch.inference_mode():
-        simple = trace(model.backbone)
-        if simple is None:
-            logger.debug("%s is not lowered: its forward cannot be followed", type(model.backbone).__name__)
+        lowered = [_make_one(model.head, one, n_sequences, length) for one in backbones]
+        first, second = lowered[0], lowered[-1]
+        if first is None or second is None:
+            logger.debug("%s is not lowered: its forward cannot be followed", type(backbone).__name__)
             return None
-        simplify(simple)
-        stem = find_stem(simple)
-        rest = after(simple, stem.end) if stem is not None else None
-        table_from = _table_from(stem, length) if stem is not None and rest is not None else None
-        parts: dict[str, Any] = {"table": None, "rest": simple}
-        if stem is not None and table_from is not None and n_sequences >= table_from:
-            parts = {"table": KmerTable(stem, length), "rest": rest}
-        made = Lowered(head=model.head, table_from=table_from, **parts)
+        made = first if len(lowered) == 1 else replace(first, second=second)
         return made if _agrees(made, model, length) else None
+
+
+def _make_one(head: Head, backbone: nn.Module, n_sequences: int, length: int) -> Lowered | None:
+    """Return one backbone lowered; None where its forward cannot be followed."""
+    simple = trace(backbone)
+    if simple is None:
+        return None
+    simplify(simple)
+    stem = find_stem(simple)
+    rest = after(simple, stem.end) if stem is not None else None
+    table_from = _table_from(stem, length) if stem is not None and rest is not None else None
+    parts: dict[str, Any] = {"table": None, "rest": simple}
+    if stem is not None and table_from is not None and n_sequences >= table_from:
+        parts = {"table": KmerTable(stem, length), "rest": rest}
+    return Lowered(head=head, table_from=table_from, **parts)
 
 
 def _is_plain(model: Model) -> bool:
