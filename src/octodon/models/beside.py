@@ -21,6 +21,8 @@ def is_second(name: str) -> bool:
 class Beside(nn.Module):
     """Two backbones on the same sequences: the features of the first, then those of the second.
 
+    On a CPU the second draws its dropout aside: the first has the random numbers that it would have alone.
+
     Parameters
     ----------
     first, second : nn.Module
@@ -36,7 +38,13 @@ class Beside(nn.Module):
 
     def forward(self, x: Float[Tensor, "n 4 l"]) -> Float[Tensor, "n f"]:
         """Return the features of both."""
-        return torch.cat([self.first(x), self.second(x)], dim=1)
+        first = self.first(x)
+        if self.training and x.device.type == "cpu":
+            with torch.random.fork_rng(devices=[]):
+                second = self.second(x)
+        else:
+            second = self.second(x)
+        return torch.cat([first, second], dim=1)
 
 
 def narrower(backbone_class: type, options: Mapping[str, Any], share: float) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from octodon.models.beside import Beside, narrower
 from octodon.models.heads import Head, Moments, heads
 from octodon.models.seeded import seeded
 from octodon.registry import suggest
+from octodon.seeds import derive_seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +82,11 @@ def build_model(config: ModelConfig, seed: int) -> Model:
         if head_class.second_width is None:
             return Model(backbone, head_class(n_features, config.n_targets))
         narrow = replace(config, options=narrower(backbone_class, config.options, head_class.second_width))
-        second = _construct(backbone_class, narrow)
-        n_second = _n_features(second, narrow)
+        with seeded(
+            derive_seed(seed, "second backbone")
+        ):  # what is drawn for the rest stays as it is without it
+            second = _construct(backbone_class, narrow)
+            n_second = _n_features(second, narrow)
         both = Beside(backbone, second, n_features + n_second)
         return Model(both, head_class(n_features, config.n_targets, n_second))
 

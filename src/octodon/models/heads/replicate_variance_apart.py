@@ -16,7 +16,8 @@ class ReplicateVarianceApartHead(ReplicateVarianceHead):
 
     The noise may depend on what the activity does not, and then cannot be read from the features of the activity; shaping
     these for both costs activity. Two backbones cost neither, only time, and the second may be narrow: there is less to learn
-    from stds of a few replicates. Its best epoch is its own, among those that the activity takes.
+    from stds of a few replicates. Its best epoch is its own, among those that the activity takes. The activity is, number
+    for number, that of ``replicate_variance``; the noise's column of ``linear`` is there for that, and not read.
 
     Parameters
     ----------
@@ -33,14 +34,13 @@ class ReplicateVarianceApartHead(ReplicateVarianceHead):
         self.n_first = n_features
         self.second = nn.Linear(n_second, n_targets) if n_second else None
         if self.second is not None:
-            self.linear = nn.Linear(n_features, n_targets)
-            for layer in (self.linear, self.second):
-                nn.init.xavier_uniform_(layer.weight)
-                nn.init.zeros_(layer.bias)
+            nn.init.xavier_uniform_(self.second.weight)
+            nn.init.zeros_(self.second.bias)
 
     def forward(self, features: Float[Tensor, "n f"]) -> Float[Tensor, "n r t"]:
         """Return the raw columns: activity from the features of the first backbone, noise from those of the second."""
         if self.second is None:
             return super().forward(features)
-        first, second = features[:, : self.n_first], features[:, self.n_first :]
-        return torch.stack([self.linear(first), self.second(second)], dim=1)
+        # contiguous: a product of strided rows is rounded in another order
+        first, second = features[:, : self.n_first].contiguous(), features[:, self.n_first :]
+        return torch.stack([super().forward(first)[:, 0], self.second(second)], dim=1)
