@@ -343,3 +343,12 @@ def test_auto_is_one_or_the_other_bit_for_bit(
     monkeypatch.setattr("octodon.models.precision.multiplies_bfloat16", lambda: native)
     auto, other = _fitted("auto"), _fitted(same)
     assert all(torch.equal(auto[name], other[name]) for name in other)
+
+
+@pytest.mark.parametrize("second", [NAN, float("inf")])
+def test_a_second_backbone_that_diverges_is_a_diverged_network(
+    second: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "validation_losses", lambda *_: (1.0, second))
+    with pytest.raises(DivergedError, match="in epoch 1"):
+        fit(_model(), _data(), _data(seed=1), TrainingConfig(epochs=1), seed=0)

@@ -89,7 +89,7 @@ def fit(
     RunError
         The checkpoint is damaged, belongs to another training, or cannot be written.
     DivergedError
-        When the training or validation loss is not finite.
+        When the training loss or a validation loss (a second backbone has its own) is not finite.
     """
     device = next(model.parameters()).device
     model.head.fit_scale(train.labels)
@@ -108,7 +108,7 @@ def fit(
         with seeded(derive_seed(seed, "dropout", epoch), device):
             train_loss = _train_epoch(model, train, optimiser, schedule, (seed, epoch), batches)
         valid_loss, second_loss = validation_losses(model, valid, config.precision)
-        if not (math.isfinite(train_loss) and math.isfinite(valid_loss)):
+        if not all_finite(train_loss, valid_loss, second_loss):
             raise DivergedError(
                 f"training: loss is {train_loss} (validation {valid_loss}) in epoch {epoch + 1}"
             )
@@ -214,6 +214,11 @@ def _train_epoch(
         optimiser.step()
         total += torch.stack([loss.detach(), present]).double()
     return float(total[0] / total[1])
+
+
+def all_finite(*losses: float | None) -> bool:
+    """Return whether every loss that there is (None: there is no second backbone) is a number."""
+    return all(math.isfinite(loss) for loss in losses if loss is not None)
 
 
 def set_layers(model: Model, config: TrainingConfig) -> None:

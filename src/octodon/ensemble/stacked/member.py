@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -25,7 +24,7 @@ from octodon.models.model import Model, build_model
 from octodon.seeds import derive_seed
 from octodon.training.best import keep_best
 from octodon.training.checkpoint import Checkpoint
-from octodon.training.loop import set_layers
+from octodon.training.loop import all_finite, set_layers
 from octodon.training.schedule import Schedule
 from octodon.training.state import EpochRecord, TrainingState
 
@@ -102,7 +101,7 @@ class StackMember:
     def record(self, losses: EpochLosses, rate: float, seconds: float) -> EpochRecord:
         """Return the record of the epoch that has just been trained, at this learning rate; the schedule takes its losses."""
         epoch, second = len(self.history), losses.second
-        is_finite = math.isfinite(losses.valid)
+        is_finite = all_finite(losses.valid, second)
         return EpochRecord(
             epoch=epoch,
             train_loss=losses.train,
@@ -132,7 +131,7 @@ class StackMember:
             When it has diverged from every seed.
         """
         log = EpochLog(self.job.folder, self.attempt)
-        if not (math.isfinite(record.train_loss) and math.isfinite(record.valid_loss)):
+        if not all_finite(record.train_loss, record.valid_loss, record.second_loss):
             log.note(
                 f"training: loss is {record.train_loss} (validation {record.valid_loss}) in epoch {record.epoch + 1}"
             )
