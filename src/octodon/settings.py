@@ -65,6 +65,9 @@ def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
         return f"{where}: unknown key; {suggest(str(problem['loc'][-1]), known)}{more}"
     if problem["type"] == "missing":
         return f"{where}: missing{more}"
+    if problem["type"] == "value_error" and isinstance(problem["input"], Mapping):
+        # two settings that do not go together: all of their section says no more
+        return f"{where}{': ' if where else ''}{problem['ctx']['error']}{more}"  # type: ignore[typeddict-item]  # has an error
     message = problem["msg"][0].lower() + problem["msg"][1:]
     return f"{where}: got {problem['input']!r}, {message}{more}"
 

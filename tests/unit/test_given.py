@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from tiny import TARGETS, examples
 
+from octodon.errors import ConfigError
 from octodon.experiment import given, run
 from octodon.experiment.config import resolve
 
@@ -37,3 +38,15 @@ def test_a_table_of_teachers_reads_the_data_once(tmp_path: Path, monkeypatch: py
     with pytest.raises(_ReachedError):
         given.distil_given(resolve({"data": {}}), tmp_path / "said.parquet", tmp_path / "out")
     assert len(read) == 1
+
+
+def test_a_table_of_teachers_that_is_to_label_copies_alone_is_refused_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(given, "prepare", lambda config: examples())
+    table = pd.DataFrame({"gc": [0.0, 1.0], "tata": [0.0, 1.0], "id": "seq0", "member": [0, 1]})
+    table.to_parquet(tmp_path / "said.parquet")
+    config = resolve({"data": {}, "distill": {"labels": "augmented"}})
+    with pytest.raises(ConfigError, match=r"table of predictions: labels = 'augmented' leaves the training"):
+        given.distil_given(config, tmp_path / "said.parquet", tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from octodon.artifact.bundle import load
 from octodon.data.examples import Examples
+from octodon.distillation.config import DistillConfig
 from octodon.distillation.distill import as_teachers
 from octodon.distillation.student import Student
 from octodon.distillation.teachers import read_member_predictions
@@ -16,6 +17,7 @@ from octodon.experiment.fidelity import fidelity, write_fidelity
 from octodon.experiment.prepare import prepare
 from octodon.experiment.run import RunResult, Say, run_experiment
 from octodon.records import MemberPredictions
+from octodon.settings import checked
 
 
 def distil_given(
@@ -58,7 +60,11 @@ def distil_given(
         given = read_member_predictions(path, examples.target_names)
         if config.distill.copies != 0:
             say("a table of predictions cannot label altered copies: distill.copies = 0")
-        config = config.model_copy(update={"distill": config.distill.model_copy(update={"copies": 0})})
+        # checked anew: what asks for altered copies cannot do without them
+        distill = checked(
+            DistillConfig, config.distill.model_dump() | {"copies": 0}, "distill, of a table of predictions"
+        )
+        config = config.model_copy(update={"distill": distill})
     result = run_experiment(config, out, teachers=given, examples=examples, progress=progress, say=say)
     if not (result.folder / "results" / "fidelity.json").is_file():
         student = load(result.folder / "student", backbone=config.model.backbone)
