@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from tiny import LENGTH, MODEL, TRAINING, TinyBackbone, ensemble, examples, same_weights, train_tiny
+from torch import Tensor, nn
 
 from octodon.ensemble import network
 from octodon.ensemble.arrays import SharedArrays
@@ -21,7 +22,7 @@ from octodon.ensemble.network import NetworkJob, fit_network, network_seed, read
 from octodon.ensemble.progress import found_before
 from octodon.ensemble.train import train_ensemble
 from octodon.ensemble.workers import Workers
-from octodon.errors import RunError
+from octodon.errors import ConfigError, RunError
 from octodon.models.backbones import backbones
 from octodon.models.model import ModelConfig
 from octodon.training.checkpoint import Checkpoint
@@ -289,3 +290,58 @@ def test_workers_read_the_arrays_that_were_written(tmp_path: Path) -> None:
     assert list(written.group("train.label")) == ["activity"]
     assert written["train.codes"].shape[1] == LENGTH
     assert isinstance(written["train.codes"], np.memmap)  # mapped, not read: workers share the pages
+
+
+class TiedBackbone(TinyBackbone):
+    """Two layers that share one weight, as embeddings do."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__(length)
+        self.again = nn.Conv1d(4, 8, 5, padding="same")
+        self.again.weight = self.conv.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.norm(self.again(x) + self.conv(x))).mean(2)
+
+
+def test_tied_layers_of_an_own_backbone_are_written_at_the_end_of_the_training() -> None:
+    member = train_tiny(members=1, backbone=TiedBackbone).members[0]
+    assert torch.equal(member.weights["backbone.conv.weight"], member.weights["backbone.again.weight"])
+
+
+class WideBackbone(TinyBackbone):
+    """Says that it has a feature more than it gives."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__(length)
+        self.n_features = 9
+
+
+class FailingBackbone(nn.Module):
+    """Expects five channels."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(5, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x).amax(2)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "message"),
+    [
+        (
+            WideBackbone,
+            r"WideBackbone gives 8 features, its n_features is 9; correct it, or leave n_features out",
+        ),
+        (
+            FailingBackbone,
+            r"FailingBackbone fails for one-hot sequences of shape \(2, 4, 32\): RuntimeError: .*5 channels",
+        ),
+    ],
+)
+def test_an_own_backbone_that_does_not_work_is_refused_in_one_line(backbone: type, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        train_tiny(members=1, backbone=backbone)
+    assert len(str(caught.value).splitlines()) == 1

@@ -241,7 +241,8 @@ def load_split(job: NetworkJob, split: str) -> LabelledCodes:
 
 def finish(job: NetworkJob, model: Model, attempt: int, seed: int) -> None:
     """Write the weights of a fitted network, then mark it as done; its checkpoint goes."""
-    weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    # copies: safetensors refuses tensors that share memory, as tied layers of an own backbone do
+    weights = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
     with atomic_file(job.folder / "weights.safetensors") as partial:
         partial.write_bytes(save(weights))  # a full disk is then an OSError, not one of safetensors
     done = {"attempt": attempt, "seed": seed, "index": job.index, "finished": time.time()}

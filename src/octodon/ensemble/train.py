@@ -22,7 +22,7 @@ from octodon.ensemble.network import FittedNetwork, NetworkJob, fit_network, rea
 from octodon.ensemble.progress import TrainingProgress
 from octodon.ensemble.stacked.fit import fit_stack, is_stacked, stacks
 from octodon.errors import DataError
-from octodon.models.model import ModelConfig
+from octodon.models.model import ModelConfig, check_model
 from octodon.settings import checked, merge, preset_of
 from octodon.training.config import TrainingConfig
 
@@ -76,12 +76,13 @@ def train_ensemble(
     DataError
         Fewer than two training rows, none to validate on, or a head that learns the noise without replicates.
     ConfigError
-        The head needs labels that members do not have.
+        The head needs labels that members do not have, or the backbone does not work.
     """
     if len(examples.subset("train")) < 2:
         raise DataError("train: one training row; batch normalisation needs at least two")
     head = resolve_head(config.head, examples)
     model = replace(model, head=head)
+    check_model(model)
     data = labelled_splits(examples, head)
     folds = None
     if config.folds > 1:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 
 from octodon.baselines.fit import make_baseline
@@ -13,7 +15,7 @@ from octodon.distillation.labels import require_ensemble
 from octodon.ensemble.ensemble import Ensemble
 from octodon.errors import ConfigError, DataError
 from octodon.experiment.config import ExperimentConfig
-from octodon.models.model import ModelConfig, build_model
+from octodon.models.model import ModelConfig, backbone_file, check_model
 from octodon.records import MemberPredictions
 
 
@@ -25,7 +27,7 @@ def validate(
     Raises
     ------
     ConfigError
-        Unknown backbone, baseline, option or alteration; one member.
+        A backbone that is unknown or does not work; unknown baseline, option or alteration; one member.
     DataError
         Fewer than two training rows, or a table of teachers that lacks a row.
     """
@@ -34,15 +36,14 @@ def validate(
             f"ensemble.members: {config.ensemble.members}; a student needs at least two members: one gives no epistemic std"
         )
     for head in (config.ensemble.head, config.distill.head):
-        build_model(
+        check_model(
             ModelConfig(
                 backbone=config.model.backbone,
                 length=examples.length,
                 n_targets=len(examples.target_names),
                 head=head,
                 options=config.model.options,
-            ),
-            seed=0,
+            )
         )
     for name, settings in config.baselines.items():
         make_baseline(name, settings, f"baselines.{name}")
@@ -61,3 +62,12 @@ def identify(teachers: Ensemble | MemberPredictions) -> str:
     if isinstance(teachers, Ensemble):
         return fingerprint([w.numpy() for m in teachers.members for _, w in sorted(m.weights.items())])
     return fingerprint([teachers.mean, np.array("\n".join(map(str, teachers.ids)))])
+
+
+def identify_code(backbone: str) -> str | None:
+    """Return the SHA-256 of the file of a backbone that is not part of octodon, None for a registered one.
+
+    Members trained before and after a change of it would be of two kinds.
+    """
+    file = backbone_file(backbone)
+    return None if file is None else hashlib.sha256(file.read_bytes()).hexdigest()

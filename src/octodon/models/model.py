@@ -91,6 +91,25 @@ def build_model(config: ModelConfig, seed: int) -> Model:
         return Model(both, head_class(n_features, config.n_targets, n_second))
 
 
+def check_model(config: ModelConfig) -> None:
+    """Refuse a network that cannot answer for two sequences, before any is trained; the global generator is left as found.
+
+    Raises
+    ------
+    ConfigError
+        As ``build_model``; the backbone fails, or gives other than its ``n_features`` columns.
+    """
+    backbone = build_model(config, seed=0).backbone
+    with seeded(0):
+        found = _dry_run(backbone, config)
+    declared = _n_features(backbone, config)
+    if found != declared:
+        raise ConfigError(
+            f"model.backbone: {type(backbone).__name__} gives {found} features, its n_features is {declared}; correct it, or "
+            f"leave n_features out"
+        )
+
+
 def find_backbone(backbone: str | type) -> type:
     """Return the class behind a registered name, ``"file.py:Class"`` or the class itself.
 
@@ -103,16 +122,31 @@ def find_backbone(backbone: str | type) -> type:
     """
     if not isinstance(backbone, str):
         return backbone
-    if ".py:" not in backbone:
+    file = backbone_file(backbone)
+    if file is None:
         return backbones[backbone]
     path, name = backbone.rsplit(":", 1)
-    file = Path(path).expanduser().resolve()
-    if not file.is_file():
-        raise ConfigError(f"model.backbone: no file {path!r}; expected 'path/to/file.py:Class'")
     found = getattr(_run_file(file, file.stat().st_mtime_ns), name, None)
     if not (inspect.isclass(found) and issubclass(found, nn.Module)):
         raise ConfigError(f"model.backbone: {path!r} has no nn.Module class {name!r}")
     return found
+
+
+def backbone_file(backbone: str) -> Path | None:
+    """Return the file of ``"file.py:Class"``, None for a registered name.
+
+    Raises
+    ------
+    ConfigError
+        There is no such file.
+    """
+    if ".py:" not in backbone:
+        return None
+    path = backbone.rsplit(":", 1)[0]
+    file = Path(path).expanduser().resolve()
+    if not file.is_file():
+        raise ConfigError(f"model.backbone: no file {path!r}; expected 'path/to/file.py:Class'")
+    return file
 
 
 @cache
@@ -169,15 +203,31 @@ def _construct(backbone_class: type, config: ModelConfig) -> nn.Module:
 def _n_features(backbone: nn.Module, config: ModelConfig) -> int:
     """Return the width of the backbone's output, from its attribute or from one dry run."""
     declared = getattr(backbone, "n_features", None)
-    if isinstance(declared, int):
-        return declared
+    return declared if isinstance(declared, int) else _dry_run(backbone, config)
+
+
+def _dry_run(backbone: nn.Module, config: ModelConfig) -> int:
+    """Return the features that a backbone gives for each of two sequences.
+
+    Raises
+    ------
+    ConfigError
+        It fails, or gives something else.
+    """
     backbone.eval()
-    with torch.no_grad():
-        features = backbone(torch.zeros(2, 4, config.length))
-    backbone.train()
-    if features.dim() != 2:
+    try:
+        with torch.no_grad():
+            features = backbone(torch.zeros(2, 4, config.length))
+    except Exception as error:  # the user's code may raise anything
         raise ConfigError(
-            f"model.backbone: {type(backbone).__name__} returns shape {tuple(features.shape)} for 2 sequences, "
+            f"model.backbone: {type(backbone).__name__} fails for one-hot sequences of shape (2, 4, {config.length}): "
+            f"{type(error).__name__}: {_first_line(error)}; correct its forward"
+        ) from error
+    backbone.train()
+    shape = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
+    if not isinstance(features, Tensor) or features.dim() != 2 or len(features) != 2:
+        raise ConfigError(
+            f"model.backbone: {type(backbone).__name__} returns shape {shape} for 2 sequences, "
             f"expected (2, features); flatten or pool the positions"
         )
     return features.shape[1]
