@@ -28,10 +28,8 @@ from octodon.data.examples import Examples
 from octodon.distillation.student import Student
 from octodon.ensemble.ensemble import Ensemble
 from octodon.errors import ConfigError, DataError, RunError
-from octodon.experiment.config import load_config
-from octodon.experiment.finished import load_models
+from octodon.experiment.finished import load_examples, load_models
 from octodon.experiment.planted import read_planted
-from octodon.experiment.prepare import prepare
 from octodon.registry import suggest
 from octodon.seq.codes import decode
 
@@ -115,12 +113,12 @@ def study_run(
     Raises
     ------
     RunError
-        When the folder holds no finished run with an ensemble and a student.
+        When the folder holds no finished run with an ensemble and a student, or its data have changed.
     ConfigError, DataError
         As ``prepare`` and ``attribute``; for a target that is not there.
     """
     models = load_models(run, backbone, ensemble=ensemble)
-    test = prepare(load_config(run / "config.toml")).subset("test")
+    test = load_examples(run)[1].subset("test")
     return study(
         models.ensemble,
         models.students,
@@ -158,7 +156,7 @@ def explain_run(
         if not (run / part).exists():
             raise RunError(f"{run}: no {part} here; give the folder of a finished run, or maps (.h5)")
     ensemble = load(run / "ensemble", backbone=backbone)
-    test = prepare(load_config(run / "config.toml")).subset("test")
+    test = load_examples(run)[1].subset("test")
     names = test.target_names
     named = names[0] if target is None and len(names) == 1 else target
     if named is None or named not in names:

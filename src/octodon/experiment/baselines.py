@@ -26,9 +26,10 @@ from octodon.errors import RunError
 from octodon.experiment.config import ExperimentConfig, load_config
 from octodon.experiment.detect import check_detector, detecting
 from octodon.experiment.folder import RunFolder, claim
-from octodon.experiment.prepare import describe, prepare
+from octodon.experiment.prepare import hashes, prepare
 from octodon.experiment.stages import Say, Stages, evaluated_splits
 from octodon.experiment.uncertainty import Calibrations, check_calibration, evaluate_uncertainty
+from octodon.experiment.validate import identify_code
 from octodon.metrics.baseline_table import baseline_table
 from octodon.metrics.evaluate import evaluate_split, predictions_frame, read_metrics, write_metrics
 from octodon.models.model import ModelConfig
@@ -91,15 +92,17 @@ def add_baseline(
     config = load_config(text)
     with claim(run, text.read_text(encoding="utf-8")) as folder:
         examples = prepare(config)
-        report = describe(examples)
-        folder.refuse_changed({"sha256": report["sha256"]})
+        now = {"sha256": hashes(examples), "code": identify_code(config.model.backbone)}
+        folder.refuse_changed(now)
+        if config.run.executor != "local":
+            say(f"{name}: computed on this machine, not by {config.run.executor} as the run was")
         with executing(
             processes=config.run.processes,
-            device=config.run.device,
+            device=config.run.device_here,
             progress=progress,
             strategy=config.run.strategy,
         ) as execution:
-            provenance = {"config": config.model_dump(mode="json"), "data": report["sha256"]}
+            provenance = {"config": config.model_dump(mode="json"), "data": now["sha256"]}
             table = run_baseline(
                 Stages(config, examples, folder, execution, provenance, say), name, settings or {}
             )
@@ -146,7 +149,7 @@ def _detecting(stages: Stages, model: Ensemble) -> Ensemble:
     config, examples = stages.config.ood, stages.examples
     if check_detector(config, examples) is not None or scores[config.score].needs == "epistemic_std":
         return model
-    seed, device = derive_seed(stages.config.seed, "detector"), stages.execution.device
+    seed, device = derive_seed(stages.config.seed, "detector"), stages.execution.device_here
     return detecting([model], examples, config, seed=seed, device=device)[0]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,9 +12,7 @@ from octodon.atomic import atomic_file
 from octodon.baselines.kmer_ridge import KmerRidge, fit_kmer_ridge
 from octodon.data.examples import Examples
 from octodon.ensemble.ensemble import Ensemble
-from octodon.errors import DataError
-from octodon.experiment.config import load_config
-from octodon.experiment.prepare import describe, prepare
+from octodon.experiment.finished import load_examples
 from octodon.metrics.evaluate import evaluate_split, predictions_frame, read_metrics, write_metrics
 from octodon.records import Prediction
 
@@ -41,17 +38,13 @@ def add_beside(run: Path) -> None:
     Raises
     ------
     ConfigError, DataError
-        As ``prepare``; the data are not those of the run.
+        As ``prepare``.
     BundleError
         The ensemble is damaged.
     RunError
-        A file cannot be written.
+        The data are not those of the run, or a file cannot be written.
     """
-    config = load_config(run / "config.toml")
-    examples = prepare(config)
-    known = json.loads((run / "data.json").read_text(encoding="utf-8"))["sha256"]
-    if describe(examples)["sha256"] != known:
-        raise DataError(f"{run}: the data have changed since the run; no k-mer ridge is added to its results")
+    config, examples = load_examples(run)
     metrics = read_metrics(run / "results" / "metrics.tsv")
     metrics = metrics.loc[metrics["model"] != KMER_RIDGE]
     ridge = fit_beside(examples)

@@ -58,6 +58,11 @@ class RunSection(Config):
         "(grouped, loop, matmul, streams, vmap); auto: stacked on a GPU",
     )
 
+    @property
+    def device_here(self) -> str:
+        """Where this process itself computes: with a cluster, whose GPUs it may not have, where there is one."""
+        return self.device if self.executor == "local" or self.device == "cpu" else "auto"
+
 
 class ExperimentConfig(Config):
     """Everything that determines a run."""

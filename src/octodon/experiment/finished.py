@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from octodon.artifact.bundle import load
+from octodon.data.examples import Examples
 from octodon.distillation.student import Student
 from octodon.ensemble.ensemble import Ensemble
 from octodon.errors import RunError
+from octodon.experiment.config import ExperimentConfig, load_config
+from octodon.experiment.folder import RunFolder
+from octodon.experiment.prepare import hashes, prepare
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,6 +52,22 @@ def load_models(run: Path, backbone: str | None = None, *, ensemble: str = "ense
     students = [_student(path, backbone) for path in sorted((run / "students").glob("student_*"))] or [best]
     kept = [student.fitted.index for student in students].index(best.fitted.index)
     return RunModels(ensemble=members, students=students, kept=kept)
+
+
+def load_examples(run: Path) -> tuple[ExperimentConfig, Examples]:
+    """Return the configuration of a finished run and its examples, with the split that its networks were trained on.
+
+    Raises
+    ------
+    RunError
+        The data have changed since: what is a test row now may have trained a network.
+    ConfigError, DataError
+        As ``prepare``.
+    """
+    config = load_config(run / "config.toml")
+    examples = prepare(config)
+    RunFolder(run).refuse_changed({"sha256": hashes(examples)})
+    return config, examples
 
 
 def _student(path: Path, backbone: str | None) -> Student:

@@ -82,7 +82,7 @@ class RunFolder:
         """
         path = self.path / "data.json"
         if path.is_file():
-            self.refuse_changed({"sha256": data["sha256"], "teachers": data["teachers"]})
+            self.refuse_changed({name: data[name] for name in ("sha256", "teachers", "code") if name in data})
         if self.is_begun:
             _refuse_other_content(self.path, config_toml)  # again, now that its heads are named
         # first the configuration: by it the folder is known as a run, should the next line be the last
@@ -90,12 +90,23 @@ class RunFolder:
         write_json(path, data)
 
     def refuse_changed(self, now: dict[str, Any]) -> None:
-        """Refuse values that differ from those in ``data.json``."""
-        before = json.loads((self.path / "data.json").read_text(encoding="utf-8"))
+        """Refuse values that differ from those in ``data.json``; what a run of an earlier version did not record is let pass.
+
+        Raises
+        ------
+        RunError
+            With what has changed.
+        """
+        file = self.path / "data.json"
+        if not file.is_file():
+            raise RunError(f"{self.path}: no data.json here; give the folder of a run (octodon run)")
+        before = json.loads(file.read_text(encoding="utf-8"))
         for name, value in now.items():
-            if before.get(name) != value:
-                what = "the data have changed" if name == "sha256" else "other teachers were given"
-                raise RunError(f"--out {self.path}: {what} since this run began; choose another folder")
+            changed = _changed(before, name, value)
+            if changed is not None:
+                raise RunError(
+                    f"{self.path}: {changed} since this run began; take back the change, or begin a run in another folder"
+                )
 
     def clean(self) -> None:
         """Remove what only an unfinished run needs."""
@@ -105,6 +116,17 @@ class RunFolder:
         """Append one line to ``events.jsonl``."""
         record = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": what} | details
         append_json(self.path / "events.jsonl", record)
+
+
+def _changed(before: dict[str, Any], name: str, value: Any) -> str | None:
+    """Return what has changed, in words, or None."""
+    if name == "sha256":
+        known = before.get(name, {})
+        parts = [part for part in value if part in known and known[part] != value[part]]
+        return f"the data have changed ({', '.join(parts)})" if parts else None
+    if name == "code":
+        return "the file of the backbone has changed" if name in before and before[name] != value else None
+    return "other teachers were given" if before.get(name) != value else None
 
 
 def refuse_restart(out: Path) -> None:

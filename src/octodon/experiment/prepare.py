@@ -94,15 +94,29 @@ def describe(examples: Examples) -> dict[str, Any]:
         "units": examples.units,
         "splits": split_sizes(examples),
         "dropped": dict(examples.dropped),
-        "sha256": {
-            "codes": _hash(examples.codes),
-            "targets": _hash(examples.targets),
-            "replicates": None if examples.replicates is None else _hash(examples.replicates),
-            "ids": hashlib.sha256("\n".join(map(str, examples.ids)).encode()).hexdigest(),
-        },
+        "sha256": hashes(examples),
         "audit": audit(examples).to_dict(),
     }
 
 
-def _hash(values: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
+def hashes(examples: Examples) -> dict[str, str | None]:
+    """Return the SHA-256 of everything that networks learn from, by part, the split of every row among them.
+
+    Rows that change sides between two calls would train some members and test them all.
+    """
+    return {
+        "codes": _hash(examples.codes),
+        "targets": _hash(examples.targets),
+        "replicates": _hash(examples.replicates),
+        "replicate_se": _hash(examples.replicate_se),
+        "ids": _hash_names(examples.ids),
+        "splits": _hash_names(examples.splits),
+    }
+
+
+def _hash(values: ndarray | None) -> str | None:
+    return None if values is None else hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
+
+
+def _hash_names(names: ndarray | None) -> str | None:
+    return None if names is None else hashlib.sha256("\n".join(map(str, names)).encode()).hexdigest()

@@ -25,7 +25,7 @@ from octodon.experiment.heads import with_heads
 from octodon.experiment.prepare import describe, prepare
 from octodon.experiment.stages import Say, Stages
 from octodon.experiment.uncertainty import check_calibration
-from octodon.experiment.validate import identify, validate
+from octodon.experiment.validate import identify, identify_code, validate
 from octodon.metrics.evaluate import read_metrics
 from octodon.records import MemberPredictions
 from octodon.report.page import write_report
@@ -131,7 +131,8 @@ def _run(
         validate(config, examples, teachers)
         undetected = check_detector(config.ood, examples)
         uncalibrated = check_calibration(config.calibrate, examples, detects=undetected is None)
-        report: dict[str, Any] = describe(examples) | {"teachers": identity}
+        code = identify_code(config.model.backbone)
+        report: dict[str, Any] = describe(examples) | {"teachers": identity, "code": code}
         folder.begin(dump(config), report)
         examples = with_codes_on_disk(examples, folder.work / "codes.npy")
         sizes = ", ".join(f"{name} {n:,}" for name, n in report["splits"].items())

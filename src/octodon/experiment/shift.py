@@ -19,9 +19,7 @@ from octodon.distillation.student import Student
 from octodon.ensemble.ensemble import Ensemble
 from octodon.ensemble.execution import Execution
 from octodon.errors import ConfigError
-from octodon.experiment.config import load_config
-from octodon.experiment.finished import load_models
-from octodon.experiment.prepare import prepare
+from octodon.experiment.finished import load_examples, load_models
 from octodon.experiment.shift_sets import read_set
 from octodon.experiment.uncertainty import replicate_counts
 from octodon.metrics.evaluate import evaluate_split
@@ -168,13 +166,12 @@ def shift_run(
     Raises
     ------
     RunError
-        When the folder holds no finished run with an ensemble and a student.
+        When the folder holds no finished run with an ensemble and a student, or its data have changed.
     ConfigError, DataError
         As ``evaluate_shift``, ``prepare`` and the readers.
     """
     models = load_models(run, backbone)
-    config = load_config(run / "config.toml")
-    examples = prepare(config)
+    config, examples = load_examples(run)
     assert examples.splits is not None
     aside = [str(name) for name in pd.unique(examples.splits)]
     aside = [name for name in aside if name not in ("train", "valid", "test", CALIBRATION, split)]

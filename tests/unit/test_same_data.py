@@ -1,0 +1,84 @@
+"""A run keeps to its data, its split and the code of its backbone, and so do the commands that add to it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from octodon.errors import RunError
+from octodon.experiment import attribution_study, shift
+from octodon.experiment.beside import add_beside
+from octodon.experiment.config import ExperimentConfig, dump, resolve
+from octodon.experiment.folder import RunFolder
+from octodon.experiment.prepare import describe, prepare
+from octodon.experiment.validate import identify_code
+from octodon.seq.codes import decode, random_codes
+
+SPLITS = ["train"] * 18 + ["valid"] * 6 + ["test"] * 6
+SWAPPED = SPLITS[12:] + SPLITS[:12]
+
+
+def _write(path: Path, splits: list[str]) -> ExperimentConfig:
+    """Write thirty rows, the same ones whatever their splits are."""
+    sequences = decode(random_codes((30, 25), np.random.default_rng(0)))
+    rows = [f"s{i}\t{sequences[i]}\t{i / 4}\t{splits[i]}" for i in range(30)]
+    path.write_text("\n".join(["id\tsequence\tA\tsplit", *rows]) + "\n")
+    return resolve({"data": {"path": str(path), "id": "id", "targets": {"A": "A"}, "split": "split"}})
+
+
+def _begin(config: ExperimentConfig, folder: Path, code: str | None = None) -> None:
+    RunFolder(folder).begin(dump(config), describe(prepare(config)) | {"teachers": None, "code": code})
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run that has begun on a table whose split column was rewritten since: rows of the test trained its networks."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    _begin(_write(tmp_path / "x.tsv", SPLITS), folder)
+    _begin(_write(tmp_path / "x.tsv", SPLITS), folder)  # goes on
+    _write(tmp_path / "x.tsv", SWAPPED)
+    return folder
+
+
+def test_a_run_does_not_go_on_with_another_split_of_the_same_rows(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        RunError, match=r"run: the data have changed \(splits\) since this run began; take back"
+    ):
+        _begin(_write(tmp_path / "x.tsv", SWAPPED), run)
+
+
+@pytest.mark.parametrize(
+    "command", [add_beside, shift.shift_run, attribution_study.study_run, attribution_study.explain_run]
+)
+def test_commands_that_add_to_a_run_do_not_test_on_rows_that_trained_it(
+    run: Path, monkeypatch: pytest.MonkeyPatch, command: Callable[[Path], object]
+) -> None:
+    (run / "ensemble").mkdir()
+    models = SimpleNamespace(ensemble=None, students=[], kept=0)
+    for module in (shift, attribution_study):
+        monkeypatch.setattr(module, "load_models", lambda *_, **__: models)
+    monkeypatch.setattr(attribution_study, "load", lambda *_, **__: None)
+    with pytest.raises(RunError, match=r"the data have changed \(splits\)"):
+        command(run)
+
+
+def test_a_run_of_an_earlier_version_which_recorded_less_goes_on(tmp_path: Path) -> None:
+    config = _write(tmp_path / "x.tsv", SPLITS)
+    report = describe(prepare(config)) | {"teachers": None}
+    report["sha256"] = {part: report["sha256"][part] for part in ("codes", "targets", "replicates", "ids")}
+    RunFolder(tmp_path).begin(dump(config), report)
+    _begin(config, tmp_path, code="any")
+
+
+def test_a_run_does_not_go_on_with_another_state_of_the_backbones_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("one")
+    config, before = _write(tmp_path / "x.tsv", SPLITS), identify_code(f"{file}:Net")
+    _begin(config, tmp_path, before)
+    file.write_text("two")
+    with pytest.raises(RunError, match="the file of the backbone has changed since this run began"):
+        _begin(config, tmp_path, identify_code(f"{file}:Net"))
+    assert identify_code("deepstarr") is None
