@@ -15,6 +15,7 @@ from octodon.artifact.factors import FILE
 from octodon.distillation.distill import distill
 from octodon.distillation.effects import learn_effects, random_alleles
 from octodon.distillation.student import Student
+from octodon.ensemble.execution import Execution
 from octodon.ensemble.network import FittedNetwork
 from octodon.errors import BundleError
 from octodon.models.factors import FactorMap, Factors
@@ -172,3 +173,16 @@ def test_distilling_learns_effects_unless_nobody_can_label_or_the_published_way_
     from_table = distill(table, data, backbone=TinyBackbone, **quick | {"copies": 0})
     assert isinstance(from_table, Student)
     assert from_table.factors is None
+
+
+def test_effects_are_learnt_on_the_device_that_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def pick(device: str) -> str:
+        asked.append(device)
+        return "cpu"
+
+    monkeypatch.setattr("octodon.distillation.student.pick_device", pick)
+    train, valid = (random_codes((n, L), np.random.default_rng(n)) for n in (40, 20))
+    learn_effects(_student(), _members(), train, valid, seed=0, execution=Execution(device="cpu"))
+    assert set(asked) == {"cpu"}

@@ -5,11 +5,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from tiny import TARGETS, examples
+from tiny import MODEL, TARGETS, examples
 
 from octodon.errors import ConfigError
-from octodon.experiment import given, run
+from octodon.experiment import fidelity, given, run
 from octodon.experiment.config import resolve
+from octodon.records import MemberPredictions, Prediction
 
 
 def test_a_table_of_teachers_reads_the_data_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,3 +51,32 @@ def test_a_table_of_teachers_that_is_to_label_copies_alone_is_refused_before_any
     with pytest.raises(ConfigError, match=r"table of predictions: labels = 'augmented' leaves the training"):
         given.distil_given(config, tmp_path / "said.parquet", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_fidelity_card_is_made_on_the_device_of_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, asked = examples(), []
+    said = MemberPredictions(ids=data.ids, target_names=TARGETS, mean=data.targets[None].repeat(2, 0))
+
+    class Recorder:
+        """Answers, and remembers where it was asked to compute."""
+
+        model, target_names, units = MODEL, TARGETS, "activity"
+
+        def predict(self, codes: Any, ids: Any = None, *, device: str = "auto") -> Prediction:
+            asked.append(device)
+            rows = slice(0, len(codes))
+            return Prediction(ids=data.ids[rows], target_names=TARGETS, mean=data.targets[rows])
+
+    fidelity.fidelity(said, Recorder(), data, device="cpu")
+    assert asked == ["cpu", "cpu"]
+    for run_section, device in (
+        ({"device": "cuda"}, "cuda"),
+        (
+            {"device": "cuda", "executor": "ray"},
+            "auto",
+        ),  # a GPU of the cluster, which this machine may not have
+        ({"device": "cpu", "executor": "ray"}, "cpu"),
+    ):
+        assert resolve({"data": {}, "run": run_section}).run.device_here == device

@@ -77,8 +77,9 @@ def learn_effects(
     n_valid = min(VALID_PAIRS, PAIRS_PER_SEQUENCE * len(valid))
     held_out = random_alleles(valid[rng.integers(0, len(valid), n_valid)], rng)
     labels, checked = (_spread(teachers, pair, execution) for pair in (shown, held_out))
-    fitted = _fit(_said(student, shown), labels, seed=derive_seed(seed, "effects", "fit"))
-    beside = _said(student, held_out)
+    device = "auto" if execution is None else execution.device_here
+    fitted = _fit(_said(student, shown, device), labels, seed=derive_seed(seed, "effects", "fit"))
+    beside = _said(student, held_out, device)
     with torch.no_grad():
         said = beside.std(fitted)
         # members are surer of sequences that they know: the size is taken from those that they do not
@@ -111,8 +112,8 @@ class _Said:
         return factors.std(torch.stack(both), self.means, self.stds)
 
 
-def _said(student: Student, pair: tuple[ndarray, ndarray]) -> _Said:
-    said = [student.predict(codes, calibrated=False) for codes in pair]
+def _said(student: Student, pair: tuple[ndarray, ndarray], device: str) -> _Said:
+    said = [student.predict(codes, device=device, calibrated=False) for codes in pair]
     stds = [one.epistemic_std for one in said if one.epistemic_std is not None]
     features = [features_in_batches(student.network, codes) for codes in pair]
     columns = (features, [one.mean for one in said], stds)

@@ -93,14 +93,19 @@ class Fidelity:
 
 
 def fidelity(
-    teachers: Teachers | MemberPredictions, student: Predictor, rows: Examples, *, split: str = "test"
+    teachers: Teachers | MemberPredictions,
+    student: Predictor,
+    rows: Examples,
+    *,
+    split: str = "test",
+    device: str = "auto",
 ) -> Fidelity:
     """Return the card of a student on rows that it was not trained on; both are asked on the same device, in turn."""
     rows = rows.take(np.arange(min(len(rows), MOST_ROWS)))
-    members, teachers_s = _timed_teachers(teachers, rows)
-    student.predict(rows.codes[:1])  # what is built once is not timed
+    members, teachers_s = _timed_teachers(teachers, rows, device)
+    student.predict(rows.codes[:1], device=device)  # what is built once is not timed
     start = time.perf_counter()
-    said = student.predict(rows.codes, [str(name) for name in rows.ids])
+    said = student.predict(rows.codes, [str(name) for name in rows.ids], device=device)
     student_s = time.perf_counter() - start
     given = members.combine()
     gc = np.isin(rows.codes, (1, 2)).mean(axis=1)
@@ -120,12 +125,12 @@ def fidelity(
 
 
 def _timed_teachers(
-    teachers: Teachers | MemberPredictions, rows: Examples
+    teachers: Teachers | MemberPredictions, rows: Examples, device: str
 ) -> tuple[MemberPredictions, float | None]:
     """Return what they say, and how many seconds it took networks to say it."""
     if isinstance(teachers, MemberPredictions):
         return align(teachers, [str(name) for name in rows.ids]), None
-    execution = Execution(device="auto")
+    execution = Execution(device=device)
     teachers.predict_members(rows.codes[:1], execution=execution)
     start = time.perf_counter()
     members = teachers.predict_members(rows.codes, [str(name) for name in rows.ids], execution)

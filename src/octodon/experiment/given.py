@@ -70,6 +70,7 @@ def distil_given(
         student = load(result.folder / "student", backbone=config.model.backbone)
         assert isinstance(student, Student)
         examples = prepare(config) if examples is None else examples
-        card = fidelity(as_teachers(given, examples.target_names), student, examples.subset("test"))
+        test, device = examples.subset("test"), config.run.device_here
+        card = fidelity(as_teachers(given, examples.target_names), student, test, device=device)
         say(f"fidelity card -> {write_fidelity(card, result.folder / 'results')}")
     return result

@@ -273,7 +273,7 @@ def _examine_shift(one: Experiment, run: Path, say: Say) -> None:
     if _is_there(run / "figures" / _SHIFT_FIGURE, say):
         return
     say("shift: three shifts of the test set")
-    device = one.config.run.device
+    device = one.config.run.device_here
     table, units = shift_run(run, shifts=PUBLISHED_SHIFTS, seed=one.config.seed, device=device)
     write_shift(table, run, units)
 
@@ -290,7 +290,7 @@ def _explain(one: Experiment, run: Path, say: Say) -> None:
         sequences=study.sequences,
         background=study.background,
         seed=one.config.seed,
-        device=one.config.run.device,
+        device=one.config.run.device_here,
         ensemble="ensemble" if one.stages == 1 else "ensemble_activity",
     )
     write_study(maps, run)

@@ -214,7 +214,7 @@ class Stages:
             *students,
             *([teachers] if isinstance(teachers, Ensemble) else []),
         ]
-        seed, device = derive_seed(self.config.seed, "detector"), self.execution.device
+        seed, device = derive_seed(self.config.seed, "detector"), self.execution.device_here
         made = detecting(models, self.examples, self.config.ood, seed=seed, device=device)
         done = [model for model in made if isinstance(model, Student)]
         best, root = _best(students), self.folder.path
