@@ -3,10 +3,16 @@
 Public names are loaded when they are first used, so that ``import octodon`` is instant.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+# Threads of one network wait for each other thousands of times a second, by default in a loop that takes a core from whoever
+# has work: beside other programs a step then takes many times as long (benchmarks/results/waiting.md). Read when torch is
+# loaded; inherited by the processes that train.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from octodon.artifact.bundle import load, save
