@@ -30,6 +30,7 @@ from octodon.metrics.summary import markdown_table
 from octodon.records import Prediction
 
 HEADS = (
+    "replicate_variance_apart",
     "replicate_variance_joint",
     "gaussian_replicates",
     "shrunken_aleatoric",
