@@ -188,6 +188,7 @@ def test_the_command_on_a_simulation_with_its_truth(tmp_path: Path, monkeypatch:
     save(Ensemble(**common, members=members), run / "ensemble")
     save(Student(**common, fitted=members[1]), run / "student")
     (run / "config.toml").write_text(CONFIG)
+    (run / "data.json").write_text('{"sha256": {}}')
     runner = CliRunner()
     said = runner.invoke(
         app,

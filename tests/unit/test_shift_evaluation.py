@@ -179,6 +179,7 @@ def run_folder(path: Path) -> Path:
     (path / "config.toml").write_text(
         '[data]\npath = "data.tsv"\nid = "id"\nsplit = "split"\ntargets = { gc = "gc", tata = "tata" }\n'
     )
+    (path / "data.json").write_text('{"sha256": {}}')
     student = students(1)[0]
     networks = tuple(replace(one.fitted, index=i) for i, one in enumerate(students(3)))
     model = replace(student.model, head="mean")
