@@ -21,7 +21,11 @@ from machine import describe
 from octodon.atomic import write_text
 from octodon.metrics.summary import markdown_table
 
-POLICIES = {"OpenMP's default": None, "PASSIVE (octodon)": "PASSIVE"}
+POLICIES = {
+    "OpenMP's default": {},
+    "10,000 turns (octodon)": {"GOMP_SPINCOUNT": "10000"},
+    "none (PASSIVE)": {"OMP_WAIT_POLICY": "PASSIVE"},
+}
 BUSY = "while True: pass"
 EPOCH = """
 import sys, torch
@@ -48,13 +52,13 @@ def main() -> None:
     parser.add_argument("--most-seconds", type=float, default=90)
     given = parser.parse_args()
     load = f"{os.getloadavg()[0]:.1f}"
-    lines = [["busy processes beside", *POLICIES, "ratio"]]
+    lines = [["busy processes beside", *POLICIES, "default / octodon"]]
     for beside in given.beside:
         seconds = [
             epoch_seconds(given.rows, beside, policy, given.most_seconds) for policy in POLICIES.values()
         ]
         cells = [f"> {given.most_seconds:.0f}" if s is None else f"{s:.2f}" for s in seconds]
-        slow, fast = (given.most_seconds if s is None else s for s in seconds)
+        slow, fast = (given.most_seconds if s is None else s for s in seconds[:2])
         lines.append([str(beside), *cells, f"{'> ' if seconds[0] is None else ''}{slow / fast:.2f}"])
         sys.stderr.write(f"{lines[-1]}\n")
     text = (
@@ -66,11 +70,10 @@ def main() -> None:
     sys.stdout.write(text)
 
 
-def epoch_seconds(rows: int, beside: int, policy: str | None, most_seconds: float) -> float | None:
+def epoch_seconds(rows: int, beside: int, policy: dict[str, str], most_seconds: float) -> float | None:
     """Return the seconds of an epoch, None where it was given up."""
-    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
-    if policy is not None:  # else torch, which is loaded first, finds none
-        environment["OMP_WAIT_POLICY"] = policy
+    own = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")  # torch is loaded before octodon, and finds what is set here
+    environment = {name: value for name, value in os.environ.items() if name not in own} | policy
     with ExitStack() as stack:
         for _ in range(beside):
             busy = subprocess.Popen([sys.executable, "-c", BUSY])
