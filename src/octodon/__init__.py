@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 # Threads of one network wait for each other thousands of times a second, in a loop that takes a core from whoever has work:
-# beside other programs a step then takes many times as long. A thirtieth of the default's turns costs little where the
-# machine is quiet (benchmarks/results/waiting.md). Read when torch is loaded; inherited by the processes that train.
+# beside other programs a step then takes many times as long. A thirtieth of the default's turns costs a seventh where
+# the machine is quiet (benchmarks/results/waiting.md). Read when torch is loaded; inherited by the processes that train.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
