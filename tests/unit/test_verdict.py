@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from octodon.report.verdict import RunFacts, Status, TargetFacts, _chance, judge, worst
+from octodon.report.verdict import RunFacts, Status, TargetFacts, judge, worst
+from octodon.report.verdict.calibration import chance
 
 # Everything well: 0.64 of the repeatable variance, clearly above the ridge, 9 of 10 inside, stds that agree.
 TARGET = TargetFacts(
@@ -108,9 +109,9 @@ def test_chance_in_coverage_is_that_of_both_draws():
     level, n_calibration, n_test = 0.8, 99, 200
     reach = np.sort(rng.random((4000, n_calibration)), axis=1)[:, 79]  # rank 100 * 0.8
     covered = (rng.random((4000, n_test)) <= reach[:, None]).mean(axis=1)
-    inside = np.abs(covered - level) <= _chance(level, n_test, n_calibration)
+    inside = np.abs(covered - level) <= chance(level, n_test, n_calibration)
     assert inside.mean() == pytest.approx(0.95, abs=0.015)
-    assert (np.abs(covered - level) <= _chance(level, n_test, None)).mean() < 0.80
+    assert (np.abs(covered - level) <= chance(level, n_test, None)).mean() < 0.80
 
 
 @pytest.mark.parametrize("place", [0, 1])

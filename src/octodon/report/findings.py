@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from octodon.report.style import rows_where
-from octodon.report.verdict import KEPT_PASS, SMALLEST_GAIN
+from octodon.report.verdict.thresholds import KEPT_PASS, SMALLEST_GAIN
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,88 @@
+"""The numbers that a verdict rests on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetFacts:
+    """Numbers of one target on the test split; None = not known.
+
+    Attributes
+    ----------
+    target : str
+    n_test : int
+        Test sequences with a measured value.
+    student, individual, ensemble, ridge, ceiling : float
+        Pearson r with the measured activity: of the student kept (NaN: it predicts one value for all), the members' mean,
+        the ensemble, the k-mer ridge, and the highest that the replicates allow.
+    gain_low, gain_high : float
+        95 % bootstrap interval of the student's r minus the ridge's.
+    coverage : float
+        Share of measured values inside the calibrated interval.
+    n_calibration : int
+        Rows with a measured value that the interval was calibrated on.
+    worst_cell : str
+        Where coverage is furthest from its level, in words.
+    worst_coverage : float
+    worst_n : int
+        Sequences in that cell.
+    epistemic : float
+        Pearson r of the student's epistemic std with the ensemble's.
+    std_ratio : float
+        The student's epistemic std over the ensemble's, as ``octodon.metrics.std_agreement.std_ratio``.
+    error_spearman : float
+        Spearman correlation of the std, calibrated where it was, with the absolute error.
+    """
+
+    target: str
+    n_test: int
+    student: float
+    individual: float | None = None
+    ensemble: float | None = None
+    ridge: float | None = None
+    ceiling: float | None = None
+    gain_low: float | None = None
+    gain_high: float | None = None
+    coverage: float | None = None
+    n_calibration: int | None = None
+    worst_cell: str | None = None
+    worst_coverage: float | None = None
+    worst_n: int | None = None
+    epistemic: float | None = None
+    std_ratio: float | None = None
+    error_spearman: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFacts:
+    """Numbers of a whole run.
+
+    Attributes
+    ----------
+    folder : str
+        Of the run, as commands name it.
+    targets : tuple of TargetFacts
+    level : float
+        Of the calibrated interval.
+    leaking_rows : int
+        Rows related to a row of another split.
+    n_networks : int
+        Members and students whose training is known.
+    n_unfinished : int
+        Those whose best epoch is their last.
+    knows_ood : bool
+        The student flags sequences unlike its training set.
+    knows_shift : bool
+        Shifted sequences were examined.
+    """
+
+    folder: str
+    targets: tuple[TargetFacts, ...]
+    level: float
+    leaking_rows: int
+    n_networks: int = 0
+    n_unfinished: int = 0
+    knows_ood: bool = False
+    knows_shift: bool = False

@@ -1,0 +1,75 @@
+"""How far to trust it? Data, errors, training, and sequences of another kind."""
+
+from __future__ import annotations
+
+import math
+
+from octodon.report.verdict.facts import RunFacts, TargetFacts
+from octodon.report.verdict.record import Check, Finding, judged
+from octodon.report.verdict.status import Status, worst
+from octodon.report.verdict.thresholds import TEST_ROWS, UNFINISHED_WARN, Z95
+from octodon.report.verdict.words import each, or_nan
+
+
+def _data(facts: RunFacts) -> Finding:
+    fewest = min(t.n_test for t in facts.targets)
+    if facts.leaking_rows:
+        says = f"{facts.leaking_rows:,} rows are copies, reverse complements or partners of rows in another split"
+        step = '[split] on_leak = "drop", or split by group; every number here flatters the model till then'
+        return judged("Data", Status.FAIL, says, step)
+    if fewest < TEST_ROWS:
+        says = f"no leak between splits, but only {fewest:,} test sequences: numbers here are uncertain"
+        return judged("Data", Status.WARN, says, f"at least {TEST_ROWS} test sequences")
+    says = f"no leak between splits; {fewest:,} test sequences"
+    return Finding(name="Data", status=Status.PASS, says=says)
+
+
+def _errors(facts: RunFacts) -> Finding:
+    name = "Does a larger std mean a larger error?"
+    known = [t for t in facts.targets if t.error_spearman is not None]
+    if not known:
+        return judged(name, Status.WARN, "the student gives no std", "at least 2 members")
+
+    def of(t: TargetFacts) -> Status:
+        chance = Z95 / math.sqrt(max(t.n_test, 1))
+        rho = or_nan(t.error_spearman)
+        return Status.PASS if rho > chance else Status.FAIL if rho < -chance else Status.WARN
+
+    status = worst(of(t) for t in known)
+    says = each(known, lambda t: f"Spearman {or_nan(t.error_spearman):.2f}")
+    step = "do not rank or filter sequences by the std; more members, or a head that learns noise from replicates"
+    return judged(name, status, says, step)
+
+
+def _training(facts: RunFacts) -> Finding:
+    name = "Training"
+    if not facts.n_networks:
+        return Finding(name=name, status=Status.PASS, says="members came from elsewhere")
+    share = facts.n_unfinished / facts.n_networks
+    says = f"{facts.n_unfinished} of {facts.n_networks} networks were still improving in their last epoch"
+    status = Status.PASS if share < UNFINISHED_WARN else Status.WARN
+    return judged(name, status, says, "raise [ensemble.training] epochs, or [distill.training] epochs")
+
+
+def _elsewhere(facts: RunFacts) -> Finding:
+    name = "Sequences of another kind"
+    steps = []
+    if not facts.knows_shift:
+        steps.append(f"octodon shift {facts.folder}")
+    if not facts.knows_ood:
+        steps.append(f"octodon ood {facts.folder}/student {facts.folder}/config.toml")
+    if not steps:
+        says = (
+            "shifted sequences were examined (below), and the student flags what is unlike its training set"
+        )
+        return Finding(name=name, status=Status.PASS, says=says)
+    missing = [
+        what
+        for what, there in (("shifted sequences", facts.knows_shift), ("a flag for them", facts.knows_ood))
+        if not there
+    ]
+    says = f"not examined: {' and '.join(missing)}"
+    return Finding(name=name, status=Status.WARN, says=says, next_step="; ".join(steps))
+
+
+CHECKS: tuple[Check, ...] = (_data, _errors, _training, _elsewhere)
