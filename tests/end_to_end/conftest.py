@@ -60,7 +60,7 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs in this process draw nothing and write no report, for tests of something else: it is most of a tiny run's time."""
     for figure in ("history_figure", "scatter_figure", "uncertainty_figures", "risk_coverage_figure"):
-        monkeypatch.setattr(f"octodon.experiment.stages.{figure}", lambda *_, **__: None)
+        monkeypatch.setattr(f"octodon.experiment.evaluation.{figure}", lambda *_, **__: None)
     for module in ("run", "sweep"):
         monkeypatch.setattr(f"octodon.experiment.{module}.write_report", lambda *_: None)
 

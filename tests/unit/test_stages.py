@@ -9,7 +9,7 @@ from tiny import MODEL, TARGETS, examples
 
 from octodon.ensemble.ensemble import Ensemble
 from octodon.ensemble.execution import Execution
-from octodon.experiment import stages
+from octodon.experiment import bundles
 from octodon.experiment.config import resolve
 from octodon.experiment.folder import RunFolder
 from octodon.experiment.stages import Stages
@@ -39,12 +39,12 @@ def test_with_the_gpus_of_a_cluster_this_process_computes_on_what_it_has(
         asked.append(device)
         raise StopIteration
 
-    monkeypatch.setattr(stages, "detecting", detecting)
+    monkeypatch.setattr(bundles, "detecting", detecting)
     monkeypatch.setattr("octodon.ensemble.execution.pick_device", lambda _: "what there is")
     config = resolve({"data": {}, "ood": {"score": "mahalanobis"}})
     members = Ensemble(model=MODEL, target_names=TARGETS, units="", members=())
     execution = Execution(workers=Cluster(), device="cuda")
     stage = Stages(config, examples(2000), RunFolder(tmp_path), execution, {}, lambda line: None)
     with pytest.raises(StopIteration):
-        stage.detect(members, [])
+        bundles.detect(stage, members, [])
     assert asked == ["what there is"]

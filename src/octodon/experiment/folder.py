@@ -10,12 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from octodon.atomic import append_json, is_partial, remove_partials, write_json, write_text
+from octodon.atomic import append_json, atomic_file, is_partial, remove_partials, write_json, write_text
 from octodon.errors import RunError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @contextmanager
@@ -175,3 +178,9 @@ def _with_heads_of(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any
         if now.get(section, {}).get("head") == "auto" and "head" in before.get(section, {})
     }
     return now | named
+
+
+def write_parquet(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table in one piece."""
+    with atomic_file(path) as partial:
+        frame.to_parquet(partial, index=False)

@@ -20,6 +20,7 @@ from octodon.errors import RunError
 from octodon.experiment.baselines import run_baseline
 from octodon.experiment.config import ExperimentConfig, dump
 from octodon.experiment.detect import check_detector
+from octodon.experiment.evaluation import evaluate
 from octodon.experiment.folder import claim
 from octodon.experiment.heads import with_heads
 from octodon.experiment.prepare import describe, prepare
@@ -148,7 +149,7 @@ def _run(
             if config.activity_ensemble is not None and teachers is None:
                 stages.ensemble("ensemble_activity")
             trained = teachers if teachers is not None else stages.ensemble()
-            metrics = stages.evaluate(trained, stages.students(trained))
+            metrics = evaluate(stages, trained, stages.students(trained))
             for name, settings in config.baselines.items():
                 run_baseline(stages, name, settings)
         seconds = time.perf_counter() - start
