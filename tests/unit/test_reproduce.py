@@ -12,7 +12,8 @@ from octodon.cli.main import app
 from octodon.data._options import typed_options
 from octodon.data.read import checked_options, reader_of
 from octodon.errors import ConfigError, DataError
-from octodon.experiment.reproduce import POSTER, load_experiment, plan, plan_lines
+from octodon.experiment.poster.load import POSTER, load_experiment
+from octodon.experiment.poster.plan import plan, plan_lines
 from octodon.metrics.tables import read_metrics
 from octodon.models.backbones import backbones
 from octodon.report.findings import claims

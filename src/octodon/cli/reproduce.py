@@ -74,7 +74,8 @@ def reproduce(
     reproduction.html, whose panels stand in the poster's order. An interrupted one goes on with the same command.
     """
     from octodon.cli.output import resumable, say
-    from octodon.experiment.reproduce import load_experiment, plan_lines
+    from octodon.experiment.poster.load import load_experiment
+    from octodon.experiment.poster.plan import plan_lines
     from octodon.experiment.reproduce import reproduce as make
     from octodon.experiment.sweep import parse_fractions
     from octodon.report.reproduction import reproduction_lines
