@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from octodon.artifact.bundle import save
 from octodon.attribution.attribute import attribute
+from octodon.attribution.compare import StudyMaps, compare
 from octodon.attribution.similarity import (
     cosine,
     motif_recall,
@@ -25,7 +26,7 @@ from octodon.distillation.student import Student
 from octodon.ensemble.ensemble import Ensemble
 from octodon.ensemble.network import FittedNetwork
 from octodon.errors import ConfigError, DataError, RunError
-from octodon.experiment.attribution_study import StudyMaps, compare, study, study_run
+from octodon.experiment.attribution_study import study, study_run
 from octodon.experiment.planted import planted_positions, read_planted
 from octodon.models.model import ModelConfig, build_model
 from octodon.seq.codes import decode

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
-from scipy import stats
 
 from octodon.artifact.bundle import load
 from octodon.atomic import atomic_file, write_text
 from octodon.attribution.attribute import attribute
+from octodon.attribution.compare import StudyMaps, compare, observed
 from octodon.attribution.record import Attribution, centred, one_hot_of
-from octodon.attribution.similarity import (
-    HIGHER_IS_BETTER,
-    MEASURES,
-    motif_recall,
-    similarity_to_mean,
-    variability,
-)
 from octodon.data.examples import Examples
 from octodon.distillation.student import Student
 from octodon.ensemble.ensemble import Ensemble
@@ -37,22 +30,6 @@ MOST_SEQUENCES = 1000
 """The published study's: the test sequences of highest measured activity, chosen per target."""
 LOGOS = 3
 """Of these, as many as a report draws base by base."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class StudyMaps:
-    """Centred maps of one target's sequences.
-
-    Attributes
-    ----------
-    members : (m, n, 4, l) array
-    students : (s, n, 4, l) array
-    one_hot : (n, 4, l) array
-    """
-
-    members: Float[ndarray, "m n 4 l"]
-    students: Float[ndarray, "s n 4 l"]
-    one_hot: Float[ndarray, "n 4 l"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -210,95 +187,77 @@ def study(
         raise DataError(
             f"attribution study: {len(ensemble.members)} members; a leave-one-out average needs at least 3"
         )
-    tables, rows, logos, notes = [], [], [], []
-    names = list(ensemble.target_names) if targets is None else list(targets)
-    for target in names:
+    how = _How(method=method, background=background, seed=seed, device=device, on_maps=on_maps)
+    found = []
+    for target in ensemble.target_names if targets is None else targets:
         if target not in ensemble.target_names:
             raise ConfigError(f"--target: no {target!r}; {suggest(target, ensemble.target_names)}")
         chosen = _highest(test, target, sequences)
         codes, ids = test.codes[chosen], test.ids[chosen]
-        found = {}
-        for role, models in (("members", [ensemble]), ("students", students)):
-            explained = [
-                attribute(model, codes, method=method, target=target, background=background, seed=seed,
-                          device=device, on_rows=on_maps)
-                for model in models
-            ]  # fmt: skip
-            notes += [f"{target}, {role}: {one.fallback}" for one in explained if one.fallback]
-            each = [one.maps[None] if one.member_maps is None else one.member_maps for one in explained]
-            found[role] = centred(np.concatenate(each))
-        maps = StudyMaps(**found, one_hot=one_hot_of(codes))
+        maps, notes = how.maps(ensemble, students, codes, target)
         table, per_sequence = compare(maps, ids, None if planted is None else planted[chosen])
-        tables.append(table.assign(target=target))
-        rows.append(per_sequence.assign(target=target))
-        logos.append(_logo_rows(maps, codes, ids, kept).assign(target=target))
+        logos = _logo_rows(maps, codes, ids, kept)
+        tables = (frame.assign(target=target) for frame in (table, per_sequence, logos))
+        found.append((*tables, notes))
+    tables, per_sequence, logos, notes = zip(*found, strict=True)
     return Study(
         table=_target_first(pd.concat(tables, ignore_index=True)),
-        per_sequence=_target_first(pd.concat(rows, ignore_index=True)),
+        per_sequence=_target_first(pd.concat(per_sequence, ignore_index=True)),
         logos=_target_first(pd.concat(logos, ignore_index=True)),
-        notes=tuple(notes),
+        notes=tuple(itertools.chain(*notes)),
     )
 
 
-def compare(
-    maps: StudyMaps, ids: ndarray, planted: Bool[ndarray, "n l"] | None = None
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the table of one target, and what it summarises, per sequence."""
-    rows, per_sequence = [], []
+@dataclass(frozen=True, kw_only=True)
+class _How:
+    """How sequences are explained."""
 
-    def add(
-        measure: str, reference: str, individual: ndarray, student: ndarray, higher_is_better: bool
-    ) -> None:
-        rows.append(
-            {"measure": measure, "reference": reference} | _summary(individual, student, higher_is_better)
+    method: str
+    background: int
+    seed: int
+    device: str
+    on_maps: Callable[[int, int], None] | None
+
+    def maps(
+        self, ensemble: Ensemble, students: Sequence[Student], codes: UInt8[ndarray, "n l"], target: str
+    ) -> tuple[StudyMaps, list[str]]:
+        """Return the centred maps of members and students, and what the method fell back to."""
+        of_members = [self._explain(ensemble, codes, target)]
+        of_students = [self._explain(student, codes, target) for student in students]
+        notes = [
+            f"{target}, {role}: {one.fallback}"
+            for role, explained in (("members", of_members), ("students", of_students))
+            for one in explained
+            if one.fallback
+        ]
+        maps = StudyMaps(
+            members=_stacked(of_members), students=_stacked(of_students), one_hot=one_hot_of(codes)
         )
-        per_sequence.append(
-            pd.DataFrame(
-                {
-                    "measure": measure,
-                    "reference": reference,
-                    "id": ids,
-                    "individual": individual.mean(axis=0),
-                    "student": student.mean(axis=0),
-                }
-            )
+        return maps, notes
+
+    def _explain(self, model: Ensemble | Student, codes: UInt8[ndarray, "n l"], target: str) -> Attribution:
+        return attribute(
+            model,
+            codes,
+            method=self.method,
+            target=target,
+            background=self.background,
+            seed=self.seed,
+            device=self.device,
+            on_rows=self.on_maps,
         )
 
-    for measure in MEASURES:
-        # Centred maps have mean 0: a correlation over all bases would be their cosine again.
-        members, students = (
-            _observed(some, maps.one_hot) if measure == "pearson" else some
-            for some in (maps.members, maps.students)
-        )
-        for reference, leave_out in (("ensemble", False), ("leave-one-out", True)):
-            individual, student = (
-                similarity_to_mean(some, members, measure, leave_out=leave_out)
-                for some in (members, students)
-            )
-            add(measure, reference, individual, student, HIGHER_IS_BETTER[measure])
-    if len(maps.students) > 1:
-        for measure, scale_free in (("variability", False), ("variability_scale_free", True)):
-            individual, student = (
-                variability(some, scale_free=scale_free)[None] for some in (maps.members, maps.students)
-            )
-            add(measure, "own kind", individual, student, False)
-    if planted is not None:
-        individual, student, ensemble = _recalls(maps, planted)
-        add("motif_recall", "truth", individual, student, True)
-        rows[-1]["ensemble_mean"] = float(np.nanmean(ensemble))
-    return pd.DataFrame(rows), pd.concat(per_sequence, ignore_index=True)
 
-
-def _observed(maps: Float[ndarray, "m n 4 l"], one_hot: Float[ndarray, "n 4 l"]) -> Float[ndarray, "m n 1 l"]:
-    """Return the contributions of the bases that are there."""
-    return (maps * one_hot).sum(axis=2, keepdims=True)
+def _stacked(explained: Sequence[Attribution]) -> Float[ndarray, "m n 4 l"]:
+    each = [one.maps[None] if one.member_maps is None else one.member_maps for one in explained]
+    return centred(np.concatenate(each))
 
 
 def _logo_rows(maps: StudyMaps, codes: UInt8[ndarray, "n l"], ids: ndarray, kept: int) -> pd.DataFrame:
     """Return the first sequences base by base, as ``Study.logos`` describes them."""
     codes, ids = codes[:LOGOS], ids[:LOGOS]
     members, students = (
-        _observed(some[:, :LOGOS], maps.one_hot[:LOGOS])[:, :, 0] for some in (maps.members, maps.students)
+        observed(some[:, :LOGOS], maps.one_hot[:LOGOS])[:, :, 0] for some in (maps.members, maps.students)
     )
     return pd.DataFrame(
         {
@@ -312,49 +271,11 @@ def _logo_rows(maps: StudyMaps, codes: UInt8[ndarray, "n l"], ids: ndarray, kept
     )
 
 
-def _recalls(maps: StudyMaps, planted: Bool[ndarray, "n l"]) -> list[Float[ndarray, "m n"]]:
-    return [
-        np.stack([motif_recall((one * maps.one_hot).sum(axis=1), planted) for one in some])
-        for some in (maps.members, maps.students, maps.members.mean(axis=0, keepdims=True))
-    ]
-
-
 def _highest(test: Examples, target: str, count: int) -> ndarray:
     """Return the rows with the highest measured activity, missing ones left out."""
     measured = test.targets[:, test.target_names.index(target)]
     order = np.argsort(-np.where(np.isfinite(measured), measured, -np.inf), kind="stable")
     return order[: min(count, int(np.isfinite(measured).sum()))]
-
-
-def _summary(individual: ndarray, student: ndarray, higher_is_better: bool) -> dict[str, object]:
-    """Return means, medians, ratio and tests; (models, sequences) each."""
-    a, b = individual.mean(axis=0), student.mean(axis=0)
-    present = np.isfinite(a) & np.isfinite(b)
-    a, b = a[present], b[present]  # a sequence without a motif has no recall
-    better = b.mean() > a.mean() if higher_is_better else b.mean() < a.mean()
-    over_models = [np.nanmean(scores, axis=1) for scores in (individual, student)]
-    same = bool(np.allclose(a, b))
-    return {
-        "n_sequences": len(a),
-        "n_individual": len(individual),
-        "n_student": len(student),
-        "individual_mean": a.mean(),
-        "student_mean": b.mean(),
-        "individual_median": np.median(a),
-        "student_median": np.median(b),
-        "student_over_individual": b.mean() / a.mean(),
-        "student_is_better": bool(better),
-        "wilcoxon_p": 1.0 if same else _p_value(stats.wilcoxon(a, b)),
-        "paired_t_p": 1.0 if same else _p_value(stats.ttest_rel(a, b)),
-        # Welch's, where both kinds have several models; the published one compares 10 with 10.
-        "models_t_p": _p_value(stats.ttest_ind(*over_models, equal_var=False))
-        if min(map(len, over_models)) > 1
-        else np.nan,
-    }
-
-
-def _p_value(result: Any) -> float:
-    return float(result.pvalue)
 
 
 def _target_first(table: pd.DataFrame) -> pd.DataFrame:
