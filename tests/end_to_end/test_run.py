@@ -238,6 +238,7 @@ def test_missing_activity_is_refused_dropped_or_masked(cli: Cli, experiment: Pat
 
 def test_list_doctor_and_help(cli: Cli) -> None:
     assert "deepstarr" in cli("list", "backbones")[1]
+    assert "Drosophila melanogaster" in cli("list", "sets")[1]
     code, _, err = cli("list", "backbone")
     assert (code, "did you mean 'backbones'" in err) == (2, True)
     for command in ("run", "predict", "check", "distill", "sweep", "simulate", "demo", "doctor", "list"):

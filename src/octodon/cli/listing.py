@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -48,5 +48,10 @@ def list_parts(
     package, name = KINDS[kind]
     registry = getattr(import_module(package), name)
     for part in registry:
-        summary = (inspect.getdoc(registry[part]) or "").split("\n", 1)[0]
-        sys.stdout.write(f"{part:<24} {summary}\n")
+        sys.stdout.write(f"{part:<24} {_summary(registry[part])}\n")
+
+
+def _summary(part: Any) -> str:
+    """Return one line: the title on the card of a published set, else the first of the docstring."""
+    card = getattr(part, "card", None)
+    return (inspect.getdoc(part) or "").split("\n", 1)[0] if card is None else card.title

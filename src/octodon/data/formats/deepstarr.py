@@ -46,7 +46,7 @@ def read_deepstarr(
     repeated_ids: RepeatedIds = "refuse",
     missing: Missing = "refuse",
 ) -> Examples:
-    """Return the release as examples.
+    """Read the published DeepSTARR table, or its FASTA and activities.
 
     Parameters
     ----------

@@ -50,7 +50,7 @@ def read_lentimpra(
     min_replicates: int = 0,
     missing: Missing = "refuse",
 ) -> Examples:
-    """Return the release as examples, in the order of the activity table.
+    """Read the published lentiMPRA release: sequences and activities, in the order of the activity table.
 
     Parameters
     ----------
