@@ -55,7 +55,7 @@ class RunSection(Config):
     strategy: str = Field(
         default="auto",
         description="separate: each network alone; stacked: together, the fastest way being timed; or the name of a way "
-        "(grouped, loop, matmul, streams, vmap); auto: stacked on a GPU",
+        "(see docs/gpu.md); auto: stacked on a GPU",
     )
 
     @property
