@@ -20,6 +20,7 @@ from octodon.seq.codes import decode, encode, reverse_complement
 from octodon.seq.coordinates import centred_starts, match_contigs
 
 FASTA = ">chr1 first\nACGTACGTAC\nGGTTNNRYac\n>2\nTTTTGGGGCC\n"
+_END_OF_BGZIP = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")  # an empty block
 CHR1 = "ACGTACGTACGGTTNNNNAC"  # R and Y stand for several bases
 
 
@@ -92,20 +93,34 @@ def test_a_large_file_without_index_is_refused(tmp_path: Path, monkeypatch: pyte
         open_genome(tmp_path / "g.fa")
 
 
+def _write(path: Path, text: str) -> Path:
+    path.write_text(text, newline="")
+    return path
+
+
+def _bgzipped(path: Path, text: str) -> Path:
+    _write(path, text)
+    pysam.tabix_compress(str(path), f"{path}.gz", force=True)
+    return Path(f"{path}.gz")
+
+
 def test_a_file_that_broke_after_it_was_indexed_is_one_line(tmp_path: Path) -> None:
-    path = tmp_path / "g.fa"
-    path.write_text(">a\n" + ("ACGT" * 15 + "\n") * 5000)
-    pysam.tabix_compress(str(path), f"{path}.gz")
-    pysam.faidx(f"{path}.gz")
-    whole = Path(f"{path}.gz").read_bytes()
-    Path(f"{path}.gz").write_bytes(whole[: len(whole) // 2])
+    path = _bgzipped(tmp_path / "g.fa", ">a\n" + ("ACGT" * 15 + "\n") * 5000)
+    pysam.faidx(str(path))
+    whole = path.read_bytes()
+    at = len(whole) // 2
+    path.write_bytes(whole[:at] + bytes(64) + whole[at + 64 :])  # neither in the first block nor in the last
     with (
-        open_genome(f"{path}.gz") as genome,
-        pytest.raises(DataError, match=r"g.fa.gz: a:250000-250100 cannot be read .*samtools faidx"),
+        open_genome(path) as genome,
+        pytest.raises(DataError, match=r"g.fa.gz: a:0-300000 cannot be read .*samtools faidx"),
     ):
-        genome.fetch("a", 250_000, 250_100)
+        genome.fetch("a", 0, 300_000)
+    path.write_bytes(whole[:at])
+    with pytest.raises(DataError, match=r"contig 'a' does not lie where .*samtools faidx"):
+        open_genome(path)
 
 
+@pytest.mark.parametrize("zipped", [False, True])
 @pytest.mark.parametrize(
     ("now", "contig"),
     [
@@ -116,19 +131,46 @@ def test_a_file_that_broke_after_it_was_indexed_is_one_line(tmp_path: Path) -> N
         (">3\nACGT\n" + FASTA, "chr1"),  # a contig more
     ],
 )
-def test_an_index_of_an_earlier_file_is_refused(now: str, contig: str, tmp_path: Path) -> None:
+def test_an_index_of_an_earlier_file_is_refused(now: str, contig: str, zipped: bool, tmp_path: Path) -> None:
     path = tmp_path / "g.fa"
     path.write_text(FASTA)
-    pysam.faidx(str(path))
+    pysam.faidx(str(_bgzipped(path, FASTA) if zipped else path))
     path.write_text(now)
     with pytest.raises(DataError, match=f"contig {contig!r} does not lie where .*samtools faidx"):
+        open_genome(_bgzipped(path, now) if zipped else path)
+
+
+def test_the_blocks_of_an_earlier_packing_are_refused(tmp_path: Path) -> None:
+    bases = np.random.default_rng(0).choice(list("ACGT"), (5000, 60))
+    text = "".join(
+        f">{name}\n" + "".join("".join(row) + "\n" for row in rows)
+        for name, rows in zip("ab", np.split(bases, 2), strict=True)
+    )
+    path = _bgzipped(tmp_path / "g.fa", text)
+    pysam.faidx(str(path))
+    blocks = Path(f"{path}.gzi").read_bytes()
+    with open_genome(path) as genome:  # contigs that begin and end in different blocks
+        assert decode(genome.fetch("b", 149_990, 150_000)[None]) == ["".join(bases[-1, -10:])]
+    # the same bases, so the same .fai, packed into blocks of another length
+    with path.open("wb") as file:
+        for at in range(0, len(text), 50_000):
+            pysam.tabix_compress(
+                str(_write(tmp_path / "piece", text[at : at + 50_000])), f"{path}.part", force=True
+            )
+            file.write(Path(f"{path}.part").read_bytes().removesuffix(_END_OF_BGZIP))
+        file.write(_END_OF_BGZIP)
+    pysam.faidx(str(path))
+    with open_genome(path) as genome:
+        assert decode(genome.fetch("b", 149_990, 150_000)[None]) == ["".join(bases[-1, -10:])]
+    Path(f"{path}.gzi").write_bytes(blocks)
+    with pytest.raises(DataError, match=r"contig 'a' does not lie where .*g\.fa\.gz\.fai or g\.fa\.gz\.gzi"):
         open_genome(path)
 
 
+@pytest.mark.parametrize("zipped", [False, True])
 @pytest.mark.parametrize("text", [FASTA, FASTA.replace("\n", "\r\n"), FASTA[:-1], FASTA + "\n\n"])
-def test_a_fresh_index_is_believed(text: str, tmp_path: Path) -> None:
-    path = tmp_path / "g.fa"
-    path.write_bytes(text.encode())
+def test_a_fresh_index_is_believed(text: str, zipped: bool, tmp_path: Path) -> None:
+    path = _bgzipped(tmp_path / "g.fa", text) if zipped else _write(tmp_path / "g.fa", text)
     pysam.faidx(str(path))
     with open_genome(path) as genome:
         assert decode(genome.fetch("chr1", 0, 20)[None]) == [CHR1]

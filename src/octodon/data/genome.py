@@ -13,6 +13,7 @@ from jaxtyping import Int64, UInt8
 from numpy import ndarray
 from numpy.lib.stride_tricks import sliding_window_view
 
+from octodon.data._fasta_index import refuse_other_index
 from octodon.data._files import GZIP_MAGIC, existing_file, one_line, open_binary
 from octodon.errors import DataError
 from octodon.registry import suggest
@@ -21,8 +22,6 @@ from octodon.seq.codes import INVALID_CODE, N_CODE, codes_from_bytes
 MOST_BYTES_WITHOUT_INDEX = 1 << 29
 """A file without an index is read whole, one byte of memory a base, up to this size: bacteria and yeast, no mammal."""
 _PIECE_BP = 1 << 20
-_HEADER_BYTES = 4096
-"""Of a longer header line only its end is looked at."""
 _CODE_OF_LETTER = codes_from_bytes(np.arange(256, dtype=np.uint8))
 # Letters that stand for several bases (IUPAC, NC-IUB 1984): no one base to a model, so N.
 _CODE_OF_LETTER[np.frombuffer(b"RYSWKMBDHVryswkmbdhv", dtype=np.uint8)] = N_CODE
@@ -123,8 +122,8 @@ def open_genome(path: str | Path) -> Genome:
     Raises
     ------
     DataError
-        A missing, empty or damaged file, one that is no FASTA, a contig that is there twice, or a large file without
-        index.
+        A missing, empty or damaged file, one that is no FASTA, a contig that is there twice, an index of another or of
+        an earlier file, or a large file without index.
     """
     file = existing_file(path)
     with file.open("rb") as stream:
@@ -147,9 +146,7 @@ def _indexed(file: Path, zipped: bool) -> Genome:
         ) from None
     if not fasta.references:
         raise DataError(f"{file}: its index {file}.fai names no contig; make it anew: samtools faidx {file}")
-
-    if not zipped:
-        _refuse_other_index(file)
+    refuse_other_index(file, zipped=zipped)
 
     def letters(contig: str, start: int, stop: int) -> ndarray:
         try:
@@ -173,35 +170,6 @@ def _indexed(file: Path, zipped: bool) -> Genome:
         _letters=letters,
         _close=fasta.close,
     )
-
-
-def _refuse_other_index(file: Path) -> None:
-    """Refuse an index that was made before the file changed: its bases would be those of other places.
-
-    Every contig must begin below a line with its name, and end before the next such line or with the file.
-
-    Raises
-    ------
-    DataError
-        With the first contig that does not.
-    """
-    with file.open("rb") as stream:
-        for line in Path(f"{file}.fai").read_text(encoding="utf-8", errors="replace").splitlines():
-            name, *numbers = line.split("\t")
-            length, offset, line_bp, line_bytes = map(int, numbers[:4])
-            above = max(0, offset - _HEADER_BYTES)
-            stream.seek(above)
-            header = stream.read(offset - above).splitlines(keepends=True)[-1:] or [b""]
-            place = length - 1
-            stream.seek(offset + place // line_bp * line_bytes + place % line_bp if length else offset - 1)
-            last, after = stream.read(1), stream.read(8).lstrip()
-            words = header[0].removeprefix(b">").split()
-            begins = words[:1] == [name.encode()] or len(header[0]) == _HEADER_BYTES
-            if not (begins and header[0].endswith(b"\n") and last and after[:1] in (b">", b"")):
-                raise DataError(
-                    f"{file}: contig {name!r} does not lie where its index says; {file}.fai is of another file, or older than "
-                    f"this one: samtools faidx {file}"
-                )
 
 
 def _whole(file: Path) -> Genome:
