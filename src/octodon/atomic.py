@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import shutil
@@ -13,7 +14,9 @@ from typing import Any, BinaryIO
 
 from octodon.errors import RunError
 
-_PARTIAL = re.compile(r"\..+\.\d+\.(partial(\..+)?|old)")
+_logger = logging.getLogger(__name__)
+
+_PARTIAL = re.compile(r"\.(?P<name>.+)\.\d+\.(partial(\..+)?|(?P<old>old))")
 """Names that a writer in progress gives, see below: ``.NAME.PID.partial.SUFFIX``, ``.NAME.PID.old``."""
 
 
@@ -43,8 +46,13 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder beside ``path``; on success it replaces ``path``, on an error it is removed."""
+    """Give a temporary folder beside ``path``; on success it replaces ``path``, on an error it is removed.
+
+    Where ``path`` is there already it is set aside for a moment: no system replaces a folder in one step. A process that is
+    killed in that moment leaves it aside, and ``recover`` puts it back.
+    """
     _require_name(path)
+    recover(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
@@ -54,16 +62,44 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             if file.is_file():
                 _sync(file)
         if path.exists():
-            old = path.with_name(f".{path.name}.{os.getpid()}.old")
-            path.rename(old)
-            partial.rename(path)
-            shutil.rmtree(old)
-        else:
-            partial.rename(path)
+            path.rename(path.with_name(f".{path.name}.{os.getpid()}.old"))
+        partial.rename(path)
     except OSError as error:
         raise _refusal(path, error, partial) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        recover(path)
+
+
+def recover(path: Path) -> None:
+    """Put back the folder that a killed writer of ``path`` had set aside, or remove it where the new one is in place.
+
+    Raises
+    ------
+    RunError
+        It cannot be put back; says where it is.
+    """
+    for old in _set_aside(path):
+        if path.exists():
+            _remove(old)
+            continue
+        try:
+            old.rename(path)
+        except OSError as error:
+            if not path.exists():  # else another process has just put it back
+                raise RunError(
+                    f"{path}: set aside by a writer that was stopped, and cannot be put back ({error.strerror}); rename {old}"
+                ) from error
+        else:
+            _logger.warning("%s: a writer was stopped while replacing it; what was there is back", path)
+
+
+def _set_aside(path: Path) -> list[Path]:
+    try:
+        found = [(at, _PARTIAL.fullmatch(at.name)) for at in path.parent.iterdir()]
+    except OSError:  # no such folder, or not ours to read
+        return []
+    return [at for at, match in found if match and match["old"] and match["name"] == path.name]
 
 
 def write_text(path: Path, text: str) -> None:
@@ -110,14 +146,24 @@ def is_partial(path: Path) -> bool:
 
 
 def remove_partials(folder: Path) -> list[Path]:
-    """Remove what killed writers left under ``folder`` and return it; nobody may be writing there."""
+    """Remove what killed writers left under ``folder`` and return it; nobody may be writing there.
+
+    A folder that one of them had set aside, and not replaced, is put back.
+    """
     found = [path for path in folder.rglob(".*") if is_partial(path)]
     for path in found:
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        match = _PARTIAL.fullmatch(path.name)
+        if match and match["old"]:
+            recover(path.with_name(match["name"]))
+        _remove(path)
     return found
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _require_name(path: Path) -> None:

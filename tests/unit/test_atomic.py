@@ -1,11 +1,21 @@
 """A file or folder is done or not there."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from octodon.atomic import append_json, atomic_file, atomic_folder, remove_partials, write_json, write_text
+from octodon.atomic import (
+    append_json,
+    atomic_file,
+    atomic_folder,
+    recover,
+    remove_partials,
+    write_json,
+    write_text,
+)
 from octodon.errors import DataError, RunError
 
 
@@ -51,6 +61,88 @@ def test_a_folder_takes_the_place_of_the_old_one_as_a_whole(tmp_path: Path) -> N
     assert sorted(p.name for p in (tmp_path / "result").rglob("*")) == ["file", "sub", "two"]
     assert (tmp_path / "result" / "sub" / "file").read_text() == "two"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+_KILLED = """
+import os, shutil, sys
+from pathlib import Path
+from octodon.atomic import atomic_folder
+
+def dying(step, where):
+    return lambda path, *rest, **options: os._exit(9) if path.match(where) else step(path, *rest, **options)
+
+path, step = Path(sys.argv[1]), sys.argv[2]
+if step == "clear away":
+    shutil.rmtree = dying(shutil.rmtree, "*.old")
+else:
+    Path.rename = dying(Path.rename, {"set aside": path.name, "put in place": "*.partial"}[step])
+os.getpid = lambda: 7
+with atomic_folder(path) as partial:
+    (partial / "file").write_text("new")
+"""
+"""Replaces a folder, and is killed before a step: nothing of it runs any more, no ``finally`` either."""
+
+
+@pytest.mark.parametrize(
+    "next_start", ["a reader", "a writer", "a writer of that number", "a run that goes on"]
+)
+@pytest.mark.parametrize(
+    ("step", "there"), [("set aside", "old"), ("put in place", "old"), ("clear away", "new")]
+)
+def test_a_writer_that_is_killed_leaves_a_folder_for_the_next_start(
+    step: str, there: str, next_start: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "result"
+    path.mkdir()
+    (path / "file").write_text("old")
+    killed = subprocess.run([sys.executable, "-c", _KILLED, str(path), step], check=False)
+    assert killed.returncode == 9
+    assert path.is_dir() == (step != "put in place")
+    if next_start == "a reader":
+        recover(path)
+    elif next_start == "a run that goes on":
+        remove_partials(tmp_path)
+        assert [at.name for at in tmp_path.iterdir()] == ["result"]
+    else:
+        if next_start == "a writer of that number":  # in a container every process may have the same
+            monkeypatch.setattr("os.getpid", lambda: 7)
+        with pytest.raises(ValueError, match="x"):
+            _fail_after_writing(atomic_folder, path, ValueError("x"))
+    assert (path / "file").read_text() == there
+    assert not list(tmp_path.glob(".*.old"))
+    with atomic_folder(path) as partial:
+        (partial / "file").write_text("newer")
+    assert (path / "file").read_text() == "newer"
+    assert not list(tmp_path.glob(".*.old"))
+
+
+def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "result"
+    path.mkdir()
+    rename = Path.rename
+
+    def full(self: Path, to: Path) -> Path:
+        if self.suffix == ".partial":
+            raise OSError(28, "No space left on device")
+        return rename(self, to)
+
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(RunError, match=r"cannot write .*result: No space left"), atomic_folder(path):
+        pass
+    assert [at.name for at in tmp_path.iterdir()] == ["result"]
+
+
+def test_a_folder_that_cannot_be_put_back_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".result.7.old").mkdir()
+
+    def denied(self: Path, to: Path) -> Path:
+        raise OSError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "rename", denied)
+    with pytest.raises(RunError, match=r"result: set aside .*Permission denied.*; rename .*\.result\.7\.old"):
+        recover(tmp_path / "result")
 
 
 def test_a_disk_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
@@ -117,6 +209,7 @@ def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path: Path) ->
         left.append(writers[-1].__enter__())
         left[-1].is_dir() or left[-1].touch()
     (left[2] / "file").touch()
+    (tmp_path / "bundle").mkdir()
     (tmp_path / f".bundle.{os.getpid()}.old").mkdir()
     assert set(remove_partials(tmp_path)) == {*left, tmp_path / f".bundle.{os.getpid()}.old"}
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == set(kept)

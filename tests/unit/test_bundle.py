@@ -53,6 +53,14 @@ def test_an_ensemble_comes_back_bit_for_bit(tmp_path: Path) -> None:
     assert json.loads((path / "provenance.json").read_text())["note"] == "x"
 
 
+def test_a_bundle_that_a_killed_writer_set_aside_is_found(tmp_path: Path) -> None:
+    save(_student(), tmp_path / "bundle").rename(tmp_path / ".bundle.7.old")
+    loaded = load(tmp_path / "bundle", backbone=TinyBackbone)
+    assert isinstance(loaded, Student)
+    assert same_weights(loaded.fitted.weights, _student().fitted.weights)
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
 @pytest.mark.parametrize("head", ["distilled", "distilled_linear", "distilled_log_variance"])
 def test_a_student_of_a_custom_backbone_comes_back_bit_for_bit(head: str, tmp_path: Path) -> None:
     student = _student(head)
