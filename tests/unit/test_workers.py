@@ -127,9 +127,17 @@ def test_a_gpu_that_is_asked_for_must_be_there(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(RunError, match=r"'cuda:2' asked for, but there are 2 GPUs"):
         pick_device("cuda:2")
-    with pytest.raises(ConfigError, match="'gpu'; expected auto, cpu, cuda or cuda:N"):
-        pick_device("gpu")
     assert (pick_device("auto"), pick_device("cuda:1")) == ("cuda", "cuda:1")
+
+
+@pytest.mark.parametrize(
+    "name", ["gpu", "", "cpu:3", "cpu:0", "cuda:", "cuda:-1", "cuda:01", "cuda:²", "cuda:0:1", "Auto"]
+)
+def test_what_names_no_device_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(ConfigError, match=f"^device: {name!r}; expected auto, cpu, cuda or cuda:N$"):
+        pick_device(name)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are not asked")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import signal
 import sys
 import threading
@@ -228,14 +229,16 @@ def pick_device(device: str) -> str:
 
     Raises
     ------
+    ConfigError
+        When it names no device: there is one "cpu", and GPUs count from "cuda:0".
     RunError
         When a named GPU cannot be used: nothing falls back to the CPU in silence.
     """
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    kind, _, index = device.partition(":")
-    if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
+    if not re.fullmatch(r"cpu|cuda(:(0|[1-9][0-9]*))?", device):
         raise ConfigError(f"device: {device!r}; expected auto, cpu, cuda or cuda:N")
+    kind, _, index = device.partition(":")
     if kind == "cuda" and torch.cuda.is_available() and int(index or 0) >= torch.cuda.device_count():
         raise RunError(
             f"device: {device!r} asked for, but there are {torch.cuda.device_count()} GPUs (from cuda:0)"
