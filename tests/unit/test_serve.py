@@ -29,6 +29,7 @@ from octodon.data.lengths import LengthPolicy
 from octodon.errors import ConfigError, DataError, OctodonError, RunError
 from octodon.seq.codes import decode
 from octodon.serve.app import make_app
+from octodon.serve.hosts import accepted_hosts
 from octodon.serve.limits import Limits
 from octodon.serve.service import Service
 from octodon.serve.start import run
@@ -475,6 +476,57 @@ def test_what_is_served_how_it_fares_and_how_it_is_asked(folder: Path) -> None:
         for path in client.get("/openapi.json").json()["paths"]:
             assert f" {path}</code></h2>" in reference
     service.worker.stop(10.0)
+
+
+@pytest.mark.parametrize("bound", ["127.0.0.1", "::1", "localhost", "127.0.0.2"])
+def test_a_page_of_another_site_cannot_ask_under_its_own_name(service: Service, bound: str) -> None:
+    with TestClient(make_app(service, hosts=accepted_hosts(bound, ["Models.example.org:443"]))) as client:
+
+        def status(host: str) -> int:
+            return client.get("/health", headers={"Host": host}).status_code
+
+        own = f"[{bound}]" if ":" in bound else bound
+        for good in (
+            "localhost",
+            "LOCALHOST:8000",
+            "127.0.0.1:8000",
+            "[::1]:8000",
+            "[::1]",
+            own,
+            "models.example.org",
+        ):
+            assert status(good) == 200, good
+        for bad in (
+            "evil.example",
+            "evil.example:8000",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "[::2]",
+            "",
+        ):
+            assert status(bad) == 400, bad
+        refused = client.post("/predict", content=b"ACGT", headers={"Host": "evil.example:8000"})
+        assert refused.json()["error"].startswith("Host: 'evil.example:8000' is no name of this service (")
+        assert "start it with --allow-host NAME" in refused.json()["error"]
+        assert (
+            'octodon_requests_total{path="/health",status="400"}'
+            in client.get("/metrics", headers={"Host": own}).text
+        )
+
+
+def test_where_others_reach_a_service_any_name_will_do_unless_names_are_given() -> None:
+    assert accepted_hosts("0.0.0.0", []) is None
+    assert accepted_hosts("models.example.org", []) is None
+    assert accepted_hosts("10.0.0.7", ["models.example.org"]) == {
+        "10.0.0.7",
+        "127.0.0.1",
+        "::1",
+        "localhost",
+        "models.example.org",
+    }
+    for wrong in ("http://models.example.org", "", ":8000"):
+        with pytest.raises(ConfigError, match=f"--allow-host: got {wrong!r}, expected a host alone"):
+            accepted_hosts("127.0.0.1", [wrong])
 
 
 def test_a_service_that_cannot_be_is_refused_at_the_start(

@@ -117,6 +117,11 @@ def test_the_page_has_logos_and_variants_with_their_std(page: Browser, folder: P
         assert page.run("document.getElementById('logo').naturalWidth") > 100
 
 
+def test_it_is_asked_under_its_own_names_alone(running: Running) -> None:
+    for host, status in ((running.address.split("/")[2], 200), ("localhost", 200), ("evil.example", 400)):
+        assert httpx2.get(f"{running.address}health", headers={"Host": host}).status_code == status
+
+
 def test_told_to_end_it_answers_what_it_has_begun(running: Running) -> None:
     sequences = decode(random_sequences(3, LENGTH))
     asked = {"target": "Dev", "background": "100", "format": "svg"}
@@ -156,7 +161,7 @@ def test_it_does_not_wait_for_ever(
     def ask_and_end(address: str) -> None:
         with socket.create_connection(("127.0.0.1", int(address.split(":")[2].strip("/")))) as asking:
             body = b">a\n" + b"A" * LENGTH
-            head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+            head = f"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
             asking.sendall(head.encode() + body)
             while service.gauges()["octodon_waiting_sequences"][1] == 0:
                 time.sleep(0.01)

@@ -10,8 +10,6 @@ from octodon.cli.export import policy_of
 from octodon.cli.options import Backbone, Bundle, Device, DeviceOption, Level, Uncalibrated
 from octodon.cli.predict import Length
 
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
-
 
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
@@ -26,6 +24,14 @@ def serve(
     host: Annotated[
         str, typer.Option("--host", metavar="ADDRESS", help="Where to listen; default: this machine alone.")
     ] = "127.0.0.1",
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-host",
+            metavar="NAME",
+            help="Name under which it may be asked as well, such as that of a proxy; may be repeated.",
+        ),
+    ] = None,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any that is free.")] = 8000,
     level: Level = None,
     uncalibrated: Uncalibrated = False,
@@ -67,6 +73,7 @@ def serve(
     from octodon.cli.output import say
     from octodon.errors import ConfigError
     from octodon.records import check_level
+    from octodon.serve.hosts import is_loopback
     from octodon.serve.limits import Limits
     from octodon.serve.service import Service
 
@@ -91,6 +98,6 @@ def serve(
         length=policy_of(bundle, length, left_flank, right_flank),
         device=device.value,
     )
-    if host not in LOOPBACK:
+    if not is_loopback(host):
         say(f"note: whoever reaches {host} can ask; there is no password, put a proxy in front")
-    run(service, host=host, port=port, title=title, say=say)
+    run(service, host=host, port=port, title=title, allowed=allow_host or [], say=say)

@@ -12,6 +12,7 @@ from fastapi import APIRouter, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from pydantic import BaseModel, Field
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -33,6 +34,7 @@ from octodon.serve.bodies import (
 )
 from octodon.serve.counters import Counters
 from octodon.serve.explain import AttributeOptions, explain, maps_frame
+from octodon.serve.hosts import host_name
 from octodon.serve.limits import Refusal
 from octodon.serve.page import page_of
 from octodon.serve.reference import reference_page
@@ -223,7 +225,11 @@ async def reference(request: Request) -> HTMLResponse:
 
 
 def make_app(
-    service: Service, *, title: str | None = None, on_end: Callable[[], None] = lambda: None
+    service: Service,
+    *,
+    title: str | None = None,
+    hosts: frozenset[str] | None = None,
+    on_end: Callable[[], None] = lambda: None,
 ) -> FastAPI:
     """Return the application of a service whose worker runs.
 
@@ -231,6 +237,8 @@ def make_app(
     ----------
     title : str, optional
         Heading of the page.
+    hosts : frozenset of str, optional
+        Names under which it may be asked, as ``accepted_hosts`` gives them; default: every name.
     on_end : callable
         Called when the last request was answered.
     """
@@ -252,6 +260,8 @@ def make_app(
     app.state.page = page_of(service, title)
     app.include_router(router)
     paths = {getattr(route, "path", "") for route in (*app.routes, *router.routes)}
+    if hosts is not None:
+        app.add_middleware(_KnownHosts, hosts=hosts)
     app.add_middleware(_Counting, counters=service.counters, paths=paths)
     app.add_exception_handler(OctodonError, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_parameters)
@@ -259,6 +269,25 @@ def make_app(
     app.add_exception_handler(ClientDisconnect, _forget)
     app.add_exception_handler(Exception, _fail)
     return app
+
+
+class _KnownHosts:
+    """Middleware that refuses requests under other names (400), see ``hosts``."""
+
+    def __init__(self, app: ASGIApp, hosts: frozenset[str]) -> None:
+        self._app, self._hosts = app, hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        host = Headers(scope=scope).get("host", "") if scope["type"] == "http" else None
+        if host is None or host_name(host) in self._hosts:
+            await self._app(scope, receive, send)
+            return
+        line = (
+            f"Host: {host[:200]!r} is no name of this service ({', '.join(sorted(self._hosts))}); start it with --allow-host "
+            f"NAME to be asked by another"
+        )
+        # what is left of a body that was refused unread is not worth waiting for
+        await JSONResponse({"error": line}, 400, {"Connection": "close"})(scope, receive, send)
 
 
 class _Counting:

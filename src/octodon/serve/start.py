@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import uvicorn
 
 from octodon.errors import RunError
 from octodon.serve.app import make_app
+from octodon.serve.hosts import accepted_hosts
 from octodon.serve.service import Service
 
 _BACKLOG = 512
@@ -23,6 +24,7 @@ def run(
     host: str,
     port: int,
     title: str | None = None,
+    allowed: Sequence[str] = (),
     end_seconds: float = 30.0,
     say: Callable[[str], None] = lambda line: None,
 ) -> None:
@@ -34,15 +36,20 @@ def run(
     ----------
     port : int
         0: any that is free; the line that is said at the start names it.
+    allowed : sequence of str
+        Names under which it may be asked besides its own, see ``accepted_hosts``.
 
     Raises
     ------
+    ConfigError
+        What is allowed is no name.
     RunError
         Nobody can listen there.
     """
+    hosts = accepted_hosts(host, allowed)
     listening = _listen(host, port)
     port = listening.getsockname()[1]
-    app = make_app(service, title=title)
+    app = make_app(service, title=title, hosts=hosts)
     config = uvicorn.Config(
         app,
         log_level="warning",
