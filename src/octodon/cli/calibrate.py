@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from octodon.cli.options import Backbone, Device, DeviceOption, Id, Sequence
+from octodon.cli.options import Backbone, Device, Id
 
 
 def add_to(app: typer.Typer) -> None:
@@ -47,7 +47,12 @@ def calibrate(
             help="Columns of --data with target T, its replicates separated by commas (default: the column T); may be repeated.",
         ),
     ] = None,
-    sequence: Sequence = "sequence",
+    sequence: Annotated[
+        str | None,
+        typer.Option(
+            "--sequence", metavar="COLUMN", help="Column of the sequences in --data (default: sequence)."
+        ),
+    ] = None,
     id: Id = None,
     split: Annotated[
         str | None,
@@ -86,7 +91,12 @@ def calibrate(
         ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same calibration.")] = 0,
-    device: DeviceOption = Device.AUTO,
+    device: Annotated[
+        Device | None,
+        typer.Option(
+            "--device", help="For a bundle: where to compute (default: on a GPU where there is one)."
+        ),
+    ] = None,
     backbone: Backbone = None,
 ) -> None:
     """Make stds and intervals mean what they say, on rows that no network has seen.
@@ -111,8 +121,9 @@ def calibrate(
                 "--replicates: for a table of predictions; with --data, replicates are counted there"
             )
         made, path = calibrate_bundle(
-            source, data, out, targets=target or [], sequence=sequence, id=id, split=split, method=method,
-            level=level, options=options, device=device.value, backbone=backbone, seed=seed,
+            source, data, out, targets=target or [], sequence="sequence" if sequence is None else sequence, id=id,
+            split=split, method=method, level=level, options=options, device=device or Device.AUTO, backbone=backbone,
+            seed=seed,
         )  # fmt: skip
         say(f"{made.describe()}: learnt on {max(made.n_rows):,} rows -> {path}")
         return
@@ -120,9 +131,11 @@ def calibrate(
         raise ConfigError(
             f"calibrate {source}: --out is missing: the table to write (.tsv, .csv or .parquet)"
         )
-    if data is not None or target:
+    of_bundles = {"--data": data, "--target": target or None, "--sequence": sequence, "--id": id, "--device": device,
+                  "--backbone": backbone}  # fmt: skip
+    if given := [name for name, value in of_bundles.items() if value is not None]:
         raise ConfigError(
-            f"calibrate {source}: --data and --target are for a bundle; a table of predictions holds all"
+            f"calibrate {source}: {', '.join(given)}: for a bundle; a table of predictions holds all, leave it out"
         )
     done = calibrate_table(source, out, method=method, level=level, replicates=replicates, options=options,
                            split=split, seed=seed)  # fmt: skip
