@@ -9,7 +9,7 @@ import pytest
 import octodon
 
 ROOT = Path(octodon.__file__).parent
-LAYERS = """errors | registry seeds atomic | settings records seq | metrics data calibration ood | models | training | ensemble | distillation
+LAYERS = """errors | registry seeds atomic | settings records small_samples seq | metrics data calibration ood | models | training | ensemble | distillation
     | artifact | predict | attribution variants genomes baselines shifts handover | report | experiment serve | cli"""
 LEVEL = {room: level for level, rooms in enumerate(LAYERS.split("|")) for room in rooms.split()}
 FILES = [

@@ -11,6 +11,7 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from octodon.errors import DataError
+from octodon.small_samples import sample_std
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -96,12 +97,7 @@ class Examples:
         """Sample standard deviation over the replicates present (``correction=1``); NaN where fewer than two."""
         if self.replicates is None:
             return None
-        present = np.isfinite(self.replicates)
-        count = present.sum(axis=2)
-        values = np.where(present, self.replicates, 0.0).astype(np.float64)
-        mean = values.sum(axis=2) / np.maximum(count, 1)
-        squares = np.where(present, np.square(values - mean[:, :, None]), 0.0).sum(axis=2)
-        return np.where(count > 1, np.sqrt(squares / np.maximum(count - 1, 1)), np.nan).astype(np.float32)
+        return sample_std(self.replicates)[0].astype(np.float32)
 
     def take(self, rows: ndarray) -> Examples:
         """Return the rows chosen by an index or a boolean mask, in that order."""

@@ -1,4 +1,4 @@
-"""Measurement noise from a few replicates: offsets, unbiased and shrunken stds, and the spread of the true ones."""
+"""Measurement noise from a few replicates: offsets, shrunken stds, and the spread of the true ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
-from scipy.special import digamma, gammaln, polygamma
+from scipy.special import digamma, polygamma
 
 from octodon.data.examples import Examples
 from octodon.errors import DataError
@@ -17,17 +17,6 @@ _LEAST_SHARE = 1e-5
 """Variances below this share of the median are raised to it before their log is taken, as limma does."""
 _TREND_BINS = 20
 _LEAST_ROWS = 10
-
-
-def expected_std(degrees: int | float | ndarray) -> ndarray:
-    """Return E[s] / sigma of the sample std (``correction=1``) of normal noise with ``degrees`` = replicates - 1.
-
-    sqrt(2 / d) * Gamma((d + 1) / 2) / Gamma(d / 2), the mean of a chi variable over sqrt(d) ("c4" of quality control):
-    0.798 for two replicates, 0.886 for three, 1 for many. NaN where there is no degree of freedom.
-    """
-    d = np.asarray(degrees, dtype=np.float64)
-    d = np.where(d > 0, d, np.nan)
-    return np.asarray(np.sqrt(2 / d) * np.exp(gammaln((d + 1) / 2) - gammaln(d / 2)))
 
 
 def replicate_offsets(replicates: Float[ndarray, "n t r"]) -> Float[ndarray, "t r"]:
@@ -66,17 +55,6 @@ def without_offsets(examples: Examples) -> Examples:
         fitted = fitted[examples.splits == "train"]
     centred = examples.replicates - replicate_offsets(fitted)
     return replace(examples, replicates=centred.astype(np.float32))
-
-
-def sample_std(replicates: Float[ndarray, "n t r"]) -> tuple[Float[ndarray, "n t"], Float[ndarray, "n t"]]:
-    """Return sample std (``correction=1``; NaN for fewer than two) and degrees of freedom (replicates present - 1)."""
-    present = np.isfinite(replicates)
-    count = present.sum(axis=2)
-    values = np.where(present, replicates, 0.0).astype(np.float64)
-    mean = values.sum(axis=2, keepdims=True) / np.maximum(count, 1)[:, :, None]
-    squares = np.where(present, np.square(values - mean), 0.0).sum(axis=2)
-    std = np.where(count > 1, np.sqrt(squares / np.maximum(count - 1, 1)), np.nan)
-    return std, np.maximum(count - 1, 0).astype(np.float64)
 
 
 @dataclass(frozen=True, kw_only=True)

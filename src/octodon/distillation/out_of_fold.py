@@ -11,6 +11,7 @@ from numpy import ndarray
 
 from octodon.errors import ConfigError
 from octodon.records import MemberPredictions, Prediction
+from octodon.small_samples import expected_std
 
 
 def out_of_fold(
@@ -20,7 +21,7 @@ def out_of_fold(
 
     Each row's mean and noise are those of the members that left it out. Their std, of h members, is taken to the
     expected population std of all m as for normal deviations: by sqrt((m - 1) / m) c4(m) over sqrt((h - 1) / h) c4(h),
-    where c4(k) is the expected sample std of k standard normal numbers. A single label is noisy (h = 2: as large as
+    where c4(k) is the expected sample std of k standard normal numbers (``expected_std``). A single label is noisy (h = 2: as large as
     itself by three quarters); a student learns their expectation.
 
     Raises
@@ -60,5 +61,4 @@ def out_of_fold(
 
 def _expected_population_std(k: int) -> float:
     """Return the expected std (divisor k) of k standard normal numbers: sqrt((k - 1) / k) c4(k)."""
-    c4 = math.sqrt(2 / (k - 1)) * math.exp(math.lgamma(k / 2) - math.lgamma((k - 1) / 2))
-    return math.sqrt((k - 1) / k) * c4
+    return math.sqrt((k - 1) / k) * float(expected_std(k - 1))

@@ -9,9 +9,10 @@ from numpy import ndarray
 
 from octodon.data.agreement import require_replicates
 from octodon.data.examples import Examples
-from octodon.data.noise import sample_std, shrink_stds, without_offsets
+from octodon.data.noise import shrink_stds, without_offsets
 from octodon.errors import ConfigError, DataError
 from octodon.models.heads import heads
+from octodon.small_samples import sample_std
 
 MEMBER_LABELS = ("activity", "replicate_std", "shrunken_std", "replicates", "replicate_se", "measurements")
 """Every label that measurements can give."""

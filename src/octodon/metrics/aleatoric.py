@@ -7,9 +7,9 @@ import math
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
-from scipy.special import gammaln
 
 from octodon.metrics._paired import check_pair
+from octodon.small_samples import expected_std
 
 
 def noise_nll(
@@ -70,8 +70,8 @@ def std_ceiling(replicate_std: Float[ndarray, "n t"], n_replicates: ndarray) -> 
         var sigma = mean(s^2) - mean(s / c(d))^2,
 
     and for a predictor that knows every sigma, cov(sigma, s) = mean(c) * var sigma: the correlation is
-    mean(c) * sd(sigma) / sd(s). c(d) = sqrt(2 / d) Gamma((d + 1) / 2) / Gamma(d / 2) is the mean of a chi variable over
-    sqrt(d). 0 where the stds scatter no more than equal ones would; NaN for fewer than three rows.
+    mean(c) * sd(sigma) / sd(s). c(d) is ``expected_std``. 0 where the stds scatter no more than equal ones would; NaN for
+    fewer than three rows.
     """
     ceilings = []
     for s, count in zip(replicate_std.T.astype(np.float64), n_replicates.T, strict=True):
@@ -80,7 +80,7 @@ def std_ceiling(replicate_std: Float[ndarray, "n t"], n_replicates: ndarray) -> 
         if len(s) < 3 or s.min() == s.max():
             ceilings.append(math.nan)
             continue
-        c = np.sqrt(2 / d) * np.exp(gammaln((d + 1) / 2) - gammaln(d / 2))
+        c = expected_std(d)
         spread = max(0.0, float(np.square(s).mean() - (s / c).mean() ** 2))
         ceilings.append(min(1.0, float(c.mean()) * math.sqrt(spread) / float(np.std(s, correction=0))))
     return np.array(ceilings)
