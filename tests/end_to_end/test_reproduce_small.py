@@ -51,6 +51,11 @@ def reports(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return written
 
 
+def _explained(out: Path) -> set[int]:
+    study = pd.read_csv(out / "fraction_1" / "results" / "attribution_similarity.tsv", sep="\t")
+    return set(study["n_sequences"])
+
+
 def test_three_stages_end_in_a_page_and_a_second_call_keeps_them(
     promoters: Path, reports: list[Path]
 ) -> None:
@@ -90,3 +95,10 @@ def test_three_stages_end_in_a_page_and_a_second_call_keeps_them(
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")} == before
     assert (out / "reproduction.html").read_text() == page
     assert len(reports) == 2
+    assert _explained(out) == {6}
+    fewer = CliRunner().invoke(app, [*arguments, "--sequences", "4"], catch_exceptions=False)
+    assert "attribution: saliency, 4 sequences, anew" in fewer.stderr
+    assert _explained(out) == {4}
+    assert "up to 4" in (out / "reproduction.html").read_text()
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")} == before
+    assert len(reports) == 3

@@ -26,7 +26,7 @@ from octodon.distillation.student import Student
 from octodon.ensemble.ensemble import Ensemble
 from octodon.ensemble.network import FittedNetwork
 from octodon.errors import ConfigError, DataError, RunError
-from octodon.experiment.attribution_study import study, study_run
+from octodon.experiment.attribution_study import study, study_run, study_settings, write_study
 from octodon.experiment.planted import planted_positions, read_planted
 from octodon.models.model import ModelConfig, build_model
 from octodon.seq.codes import decode
@@ -203,3 +203,30 @@ def test_the_command_on_a_simulation_with_its_truth(tmp_path: Path, monkeypatch:
         assert word in table
     assert "leave-one-out" in (tmp_path / "run" / "figures" / "attribution_similarity.svg").read_text()
     assert "single members" in (tmp_path / "run" / "figures" / "attribution_variability.svg").read_text()
+    assert study_settings(run) == {
+        "method": "gradient_shap", "targets": None, "sequences": 10, "background": 2, "seed": 0, "ensemble": "ensemble"
+    }  # fmt: skip
+
+
+def test_a_study_that_was_not_written_to_its_end_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    student = Student(
+        model=ensemble().model, target_names=TARGETS, units="log2", fitted=ensemble().members[0]
+    )
+    found = [
+        study(ensemble(), [student], examples().subset("test"), method="saliency", sequences=n)
+        for n in (4, 5)
+    ]
+    assert study_settings(tmp_path) is None
+    write_study(found[0], tmp_path)
+    assert study_settings(tmp_path) == found[0].settings
+    assert found[0].settings["sequences"] == 4
+
+    def full(*_: object) -> None:
+        raise RunError("no space")
+
+    monkeypatch.setattr("octodon.report.attribution.similarity_figure", full)
+    with pytest.raises(RunError):
+        write_study(found[1], tmp_path)
+    assert study_settings(tmp_path) is None

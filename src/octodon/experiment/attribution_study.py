@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +15,7 @@ from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 
 from octodon.artifact.bundle import load
-from octodon.atomic import atomic_file, write_text
+from octodon.atomic import atomic_file, write_json, write_text
 from octodon.attribution.attribute import attribute
 from octodon.attribution.compare import StudyMaps, compare, observed
 from octodon.attribution.record import Attribution, centred, one_hot_of
@@ -28,6 +30,8 @@ from octodon.seq.codes import decode
 
 MOST_SEQUENCES = 1000
 """The published study's: the test sequences of highest measured activity, chosen per target."""
+SETTINGS = "results/attribution_study.json"
+"""In the folder of a run: what its study was asked for."""
 LOGOS = 3
 """Of these, as many as a report draws base by base."""
 
@@ -48,12 +52,15 @@ class Study:
         ensemble's average map and of the student kept; std over members (``correction=0``). A few sequences per target.
     notes : tuple of str
         Fall-backs of the method and the like.
+    settings : dict
+        What was asked for: method, targets (None = all), sequences, background, seed; of a run also the folder of its ensemble.
     """
 
     table: pd.DataFrame
     per_sequence: pd.DataFrame
     logos: pd.DataFrame
     notes: tuple[str, ...]
+    settings: dict[str, Any]
 
     def lines(self) -> list[str]:
         """Return one line per target, measure and reference, which says who is better and by how much."""
@@ -96,7 +103,7 @@ def study_run(
     """
     models = load_models(run, backbone, ensemble=ensemble)
     test = load_examples(run)[1].subset("test")
-    return study(
+    found = study(
         models.ensemble,
         models.students,
         test,
@@ -110,6 +117,7 @@ def study_run(
         device=device,
         on_maps=on_maps,
     )
+    return replace(found, settings=found.settings | {"ensemble": ensemble})
 
 
 def explain_run(
@@ -205,6 +213,13 @@ def study(
         per_sequence=_target_first(pd.concat(per_sequence, ignore_index=True)),
         logos=_target_first(pd.concat(logos, ignore_index=True)),
         notes=tuple(itertools.chain(*notes)),
+        settings={
+            "method": method,
+            "targets": None if targets is None else list(targets),
+            "sequences": sequences,
+            "background": background,
+            "seed": seed,
+        },
     )
 
 
@@ -302,10 +317,19 @@ def write_study(found: Study, run: Path) -> list[Path]:
         figures / "attribution_similarity.svg",
         figures / "attribution_variability.svg",
     ]
+    # first removed and last written: beside it lies the whole of one study, never parts of two
+    (run / SETTINGS).unlink(missing_ok=True)
     write_text(files[0], found.table.to_csv(sep="\t", index=False, float_format="%.6g"))
     for file, frame in zip(files[1:3], (found.per_sequence, found.logos), strict=True):
         with atomic_file(file) as partial:
             frame.to_parquet(partial, index=False)
     similarity_figure(found.per_sequence, files[3])
     variability_figure(found.per_sequence, files[4])
-    return files
+    write_json(run / SETTINGS, found.settings)
+    return [*files, run / SETTINGS]
+
+
+def study_settings(run: Path) -> dict[str, Any] | None:
+    """Return the ``Study.settings`` of the study in the folder of a run; None where there is none that is whole."""
+    file = run / SETTINGS
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None

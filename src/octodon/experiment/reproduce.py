@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from octodon.experiment.attribution_study import study_run, write_study
+from octodon.experiment.attribution_study import study_run, study_settings, write_study
 from octodon.experiment.poster.load import Experiment
 from octodon.experiment.run import Say
 from octodon.experiment.shift import shift_run, write_shift
@@ -53,7 +54,9 @@ def reproduce(
 
 def _examine_shift(one: Experiment, run: Path, say: Say) -> None:
     """Judge the models on shifted sequences, unless that was done."""
-    if _is_there(run / "figures" / _SHIFT_FIGURE, say):
+    figure = run / "figures" / _SHIFT_FIGURE
+    if figure.is_file():
+        say(f"kept: {figure}")
         return
     say("shift: three shifts of the test set")
     device = one.config.run.device_here
@@ -62,27 +65,19 @@ def _examine_shift(one: Experiment, run: Path, say: Say) -> None:
 
 
 def _explain(one: Experiment, run: Path, say: Say) -> None:
-    """Make the attribution study, unless that was done."""
-    if _is_there(run / "figures" / _STUDY_FIGURE, say):
+    """Make the attribution study, unless the very same was made; one of other settings gives way to it."""
+    settings: dict[str, Any] = one.poster.attribution.model_dump() | {
+        "targets": None,
+        "seed": one.config.seed,
+        "ensemble": "ensemble" if one.stages == 1 else "ensemble_activity",
+    }
+    figure = run / "figures" / _STUDY_FIGURE
+    if study_settings(run) == settings:
+        say(f"kept: {figure}")
         return
-    study = one.poster.attribution
-    say(f"attribution: {study.method}")
-    maps = study_run(
-        run,
-        method=study.method,
-        sequences=study.sequences,
-        background=study.background,
-        seed=one.config.seed,
-        device=one.config.run.device_here,
-        ensemble="ensemble" if one.stages == 1 else "ensemble_activity",
-    )
-    write_study(maps, run)
-
-
-def _is_there(path: Path, say: Say) -> bool:
-    if path.is_file():
-        say(f"kept: {path}")
-    return path.is_file()
+    anew = ", anew: the one that is there was asked for something else" if figure.is_file() else ""
+    say(f"attribution: {settings['method']}, {settings['sequences']:,} sequences{anew}")
+    write_study(study_run(run, **settings, device=one.config.run.device_here), run)
 
 
 def _reproduction(one: Experiment, run: Path) -> Reproduction:
