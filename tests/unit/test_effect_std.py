@@ -15,6 +15,7 @@ from octodon.artifact.factors import FILE
 from octodon.distillation.distill import distill
 from octodon.distillation.effects import learn_effects, random_alleles
 from octodon.distillation.student import Student
+from octodon.ensemble.ensemble import Ensemble
 from octodon.ensemble.execution import Execution
 from octodon.ensemble.network import FittedNetwork
 from octodon.errors import BundleError
@@ -173,6 +174,24 @@ def test_distilling_learns_effects_unless_nobody_can_label_or_the_published_way_
     from_table = distill(table, data, backbone=TinyBackbone, **quick | {"copies": 0})
     assert isinstance(from_table, Student)
     assert from_table.factors is None
+
+
+def test_the_members_label_the_pairs_of_several_students_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bytes] = []
+    answer = Ensemble.predict_members
+
+    def counted(self: Ensemble, sequences: Any, *rest: Any, **options: Any) -> MemberPredictions:
+        asked.append(sequences.tobytes())
+        return answer(self, sequences, *rest, **options)
+
+    monkeypatch.setattr(Ensemble, "predict_members", counted)
+    quick = {"copies": 0, "training": {"epochs": 1}, "processes": 0, "progress": False}
+    students = distill(ensemble(), examples(n=60), backbone=TinyBackbone, students=2, **quick)
+    assert isinstance(students, list)
+    factors = [student.factors for student in students]
+    assert None not in factors
+    assert len(asked) == len(set(asked))
+    assert len(asked) >= 6  # train, valid and both alleles of both kinds of pairs
 
 
 def test_effects_are_learnt_on_the_device_that_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

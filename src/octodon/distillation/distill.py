@@ -246,6 +246,8 @@ def distill(
         if config.effects and not isinstance(source, MemberPredictions):
             train, valid = (data.subset(name).codes for name in ("train", "valid"))
             how = {"seed": seed, "execution": execution}
+            # every student learns from the same pairs: the teachers label them once
+            source = CachedTeachers(teachers=source, folder=Path(folder) / "answers")
             learnt = [learn_effects(student, source, train, valid, **how) for student in fitted]
             fitted = [
                 student if one is None else one.student for student, one in zip(fitted, learnt, strict=True)
