@@ -8,6 +8,7 @@ import pytest
 from conftest import Cli
 
 from octodon.artifact.bundle import load
+from octodon.artifact.seen import SEEN
 
 SECTIONS = """
 [baselines.heteroscedastic]
@@ -43,7 +44,11 @@ def test_a_run_trains_its_baselines_and_more_can_be_added(cli: Cli, experiment: 
     np.testing.assert_allclose(
         predictions["A_epistemic_std"], bundle.predict(list(rows["sequence"])).epistemic_std[:, 0], rtol=1e-4
     )
+    record = out / "baselines" / "evidential" / SEEN
+    seen = record.read_bytes()
+    record.unlink()  # as if killed between the bundle and the record of what it has seen
     assert "kept" in cli("baseline", "evidential", out, "--quiet")[2]  # trained once
+    assert record.read_bytes() == seen
     assert cli("run", experiment, "--out", out)[0] == 0
 
 

@@ -125,7 +125,18 @@ def run_baseline(stages: Stages, name: str, settings: Mapping[str, Any]) -> pd.D
         stages.say(f"{name}: kept from {path}")
         model = load(path, backbone=stages.config.model.backbone)
         assert isinstance(model, Ensemble)
-        return _evaluate(stages, name, model)
+    else:
+        model = _train(stages, name, settings)
+        path.parent.mkdir(exist_ok=True)
+        save(model, path, stages.provenance | {"baseline": made_of})
+        stages.folder.event("baseline", name=name)
+    assert stages.examples.splits is not None
+    # for a bundle that was kept, too: its record may be what was missing when it was killed
+    save_seen(path, stages.examples.codes[np.isin(stages.examples.splits, ("train", "valid"))])
+    return _evaluate(stages, name, model)
+
+
+def _train(stages: Stages, name: str, settings: Mapping[str, Any]) -> Ensemble:
     stages.say(f"{name}: training")
     chosen = make_baseline(name, settings, f"baselines.{name}")
     training = _TrainInFolder(
@@ -135,13 +146,7 @@ def run_baseline(stages: Stages, name: str, settings: Mapping[str, Any]) -> pd.D
         folder=stages.folder.work / "baselines" / name,
         execution=stages.execution,
     )
-    model = _calibrated(stages, _detecting(stages, chosen.fit(stages.examples, training)))
-    path.parent.mkdir(exist_ok=True)
-    save(model, path, stages.provenance | {"baseline": made_of})
-    assert stages.examples.splits is not None
-    save_seen(path, stages.examples.codes[np.isin(stages.examples.splits, ("train", "valid"))])
-    stages.folder.event("baseline", name=name)
-    return _evaluate(stages, name, model)
+    return _calibrated(stages, _detecting(stages, chosen.fit(stages.examples, training)))
 
 
 def _detecting(stages: Stages, model: Ensemble) -> Ensemble:
