@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -85,12 +86,15 @@ def read_variants(path: str | Path, skipped: Counter[str] | None = None) -> Iter
 
 
 def contig_lengths(path: str | Path) -> list[str]:
-    """Return the ``##contig`` lines of a VCF, to be copied into another; none for a BCF."""
+    """Return the ``##contig`` lines of a VCF or a BCF, to be copied into another."""
     file = existing_file(path)
     if _is_bcf(file):
-        return []
-    with open_binary(file) as stream:
-        return [line for line in _header(file, stream) if line.startswith("##contig")]
+        with _bcf(file) as records:
+            lines = str(records.header).splitlines()
+    else:
+        with open_binary(file) as stream:
+            lines = _header(file, stream)
+    return [line for line in lines if line.startswith("##contig")]
 
 
 def _is_bcf(file: Path) -> bool:
@@ -155,21 +159,28 @@ class _After:
 
 
 def _bcf_tables(file: Path) -> Iterator[pd.DataFrame]:
+    rows: list[tuple[str, int, str, str, str]] = []
+    with _bcf(file) as records:
+        for r in records:
+            rows.append((r.contig, r.pos, r.id or ".", r.ref or "", ",".join(r.alts or ["."])))
+            if len(rows) == BLOCK:
+                yield _table(rows)
+                rows = []
+    if rows:
+        yield _table(rows)
+
+
+@contextmanager
+def _bcf(file: Path) -> Iterator[Any]:
+    """Open a BCF; what goes wrong in it is one DataError."""
     import pysam  # loaded only where it is needed
 
     pysam.set_verbosity(0)
-    rows: list[tuple[str, int, str, str, str]] = []
     try:
         with reading(file), pysam.VariantFile(str(file)) as records:
-            for r in records:
-                rows.append((r.contig, r.pos, r.id or ".", r.ref or "", ",".join(r.alts or ["."])))
-                if len(rows) == BLOCK:
-                    yield _table(rows)
-                    rows = []
+            yield records
     except ValueError as error:
         raise DataError(f"{file}: cannot be read as BCF: {one_line(error)}; write it again") from None
-    if rows:
-        yield _table(rows)
 
 
 def _table(rows: list[tuple[str, int, str, str, str]]) -> pd.DataFrame:
