@@ -307,6 +307,22 @@ def test_a_node_killed_in_mid_training_costs_no_bit(
     assert _same(trained, _train(examples, tmp_path / "here", Workers(0), backbone))
 
 
+@pytest.mark.parametrize(("address", "environment"), [("ray://head:10001", ""), ("auto", "ray://head:10001")])
+def test_a_client_outside_the_cluster_streams_nothing(
+    address: str, environment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray")
+    from octodon.ensemble import ray_runner
+
+    monkeypatch.setenv("RAY_ADDRESS", environment)
+    monkeypatch.setattr(ray_runner.ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray_runner, "_connect", lambda *_: None)  # nobody need be there
+    monkeypatch.setattr(ray_runner, "_resources", lambda _: 2.0)
+    runner = ray_runner.RayRunner(address, None, "cpu")
+    with pytest.raises(RunError, match=r"cannot read the files of a ray:// client; run this on a machine of"):
+        next(runner.stream(lambda: iter([1]), abs))
+
+
 def test_what_cannot_work_is_one_line(
     cli: Cli, experiment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

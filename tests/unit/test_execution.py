@@ -1,5 +1,6 @@
 """The record of where networks are computed, and the presets of the Python functions."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,8 +9,9 @@ from tiny import examples, train_tiny
 import octodon
 from octodon.distillation import distill as distill_module
 from octodon.ensemble import train as train_module
-from octodon.ensemble.execution import executing
+from octodon.ensemble.execution import executing, is_client
 from octodon.errors import ConfigError
+from octodon.experiment import sweep
 from octodon.experiment.config import resolve
 
 
@@ -21,6 +23,49 @@ def test_an_unknown_executor_or_device_is_refused_with_a_suggestion() -> None:
         pass
     with pytest.raises(ConfigError, match="'gpu'; expected auto, cpu"), executing(device="gpu"):
         pass
+
+
+OUTSIDE = pytest.mark.parametrize(
+    ("address", "environment", "outside"),
+    [
+        ("ray://head:10001", None, True),
+        ("auto", "ray://head:10001", True),  # Ray takes "auto" from there
+        ("auto", "head:6379", False),
+        ("auto", None, False),
+        ("head:6379", "ray://other:10001", False),
+        (None, "ray://head:10001", False),  # a cluster of this machine is started
+    ],
+)
+
+
+@OUTSIDE
+def test_a_client_of_a_cluster_is_known_by_its_address(
+    address: str | None, environment: str | None, outside: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    if environment is not None:
+        monkeypatch.setenv("RAY_ADDRESS", environment)
+    assert is_client(address) == outside
+
+
+@OUTSIDE
+def test_fractions_run_side_by_side_unless_this_machine_is_outside_the_cluster(
+    address: str | None,
+    environment: str | None,
+    outside: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    if environment is not None:
+        monkeypatch.setenv("RAY_ADDRESS", environment)
+    _given(monkeypatch, sweep, "_run_side_by_side")
+    _given(monkeypatch, sweep, "run_experiment")
+    config = resolve({"data": {}, "run": {"executor": "ray", "address": address}})
+    with pytest.raises(_StopHereError) as caught:
+        sweep.run_sweep(config, [0.5, 1.0], tmp_path)
+    first = caught.value.args[0][0]
+    assert isinstance(first, list) == (not outside)  # all fractions, or the configuration of the first
 
 
 class _StopHereError(Exception):

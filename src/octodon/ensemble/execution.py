@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -105,6 +106,13 @@ def check_executor(executor: str, address: str | None, device: str) -> None:
         raise RunError(
             "executor: Ray is not installed; pip install 'octodon[cluster]', or leave --executor ray out"
         )
+
+
+def is_client(address: str | None) -> bool:
+    """Whether a process that asks for a cluster at this address stays outside it: "ray://...", which RAY_ADDRESS may say of "auto"."""
+    if address == "auto":
+        address = os.environ.get("RAY_ADDRESS")
+    return (address or "").startswith("ray://")
 
 
 @contextmanager

@@ -32,6 +32,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import octodon
 from octodon.atomic import atomic_file, write_text
+from octodon.ensemble.execution import is_client
 from octodon.ensemble.jobs import FileJob, Needs
 from octodon.ensemble.workers import cpu_count
 from octodon.errors import ConfigError, OctodonError, RunError
@@ -77,7 +78,7 @@ class RayRunner:
     def __init__(self, address: str | None, processes: int | None, device: str) -> None:
         if processes == 0:
             raise ConfigError("run.processes: 0 computes in this process; leave it out with --executor ray")
-        self._is_client = bool(address) and address.startswith("ray://")
+        self._is_client = is_client(address)
         self._is_ours = not ray.is_initialized()
         if self._is_ours:
             _connect(address, processes)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from octodon.ensemble.execution import executing
+from octodon.ensemble.execution import executing, is_client
 from octodon.ensemble.jobs import Needs
 from octodon.errors import ConfigError
 from octodon.experiment.config import ExperimentConfig
@@ -104,7 +104,7 @@ def run_sweep(
         )
         for fraction in fractions
     ]
-    if config.run.executor == "ray" and not (config.run.address or "").startswith("ray://"):
+    if config.run.executor == "ray" and not is_client(config.run.address):
         _run_side_by_side(points, say)
     tables = []
     for fraction, point in zip(fractions, points, strict=True):
