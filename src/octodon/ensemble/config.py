@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from octodon.settings import Config
 from octodon.training.config import TrainingConfig
 
-_PUBLISHED_TRAINING = {"norm_momentum": "backbone", "patience_steps": 0}
+_PUBLISHED_TRAINING: dict[str, Any] = {
+    "schedule": "plateau",
+    "epochs": 100,
+    "optimiser": "adam",
+    "learning_rate": 1e-3,
+    "augment": (),
+    "norm_momentum": "backbone",
+    "patience_steps": 0,
+}
 
 ENSEMBLE_PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -18,6 +27,41 @@ ENSEMBLE_PRESETS: dict[str, dict[str, Any]] = {
 }
 """What a preset changes in ``EnsembleConfig``. ``paper``: plain MSE on the measured values, the published patience, no noise
 even where there are replicates (the DeepSTARR protocol); ``paper-lentimpra``: the replicate std as a second column."""
+
+
+FEWEST_STEPS = 1000
+"""A table of 1,000 sequences has 8 steps an epoch, and 30 epochs of them leave a network nearly as it was drawn."""
+_EPOCHS, _MOST_EPOCHS, _MOST_PLATEAU_EPOCHS = 30, 60, 100
+
+
+class MemberTraining(TrainingConfig):
+    """As for any network, but no batch is seen twice: a few bases of shift, and a short schedule that runs to its end.
+
+    By how much it is better than the published way: benchmarks/results/members.md.
+    """
+
+    epochs: int = Field(
+        default=0,
+        ge=0,
+        description=f"0: {_EPOCHS}, of a small table as many as make {FEWEST_STEPS:,} steps, {_MOST_EPOCHS} at most "
+        f"(plateau: at most {_MOST_PLATEAU_EPOCHS})",
+    )
+    optimiser: Literal["adam", "muon"] = Field(
+        default="muon",
+        description="adam, or muon: the matrices of the backbone move along orthogonalised momentum, the rest by Adam",
+    )
+    learning_rate: float = Field(
+        default=3e-3, gt=0, description="peak; 1e-3 is the usual one of Adam on a plateau"
+    )
+    schedule: Literal["plateau", "cosine"] = Field(
+        default="cosine",
+        description="cosine: short warm-up, then to zero; plateau: decay when validation stalls, stop early",
+    )
+    augment: tuple[dict[str, Any], ...] = Field(
+        default=({"name": "shift", "most_bp": 10},),
+        description="alterations of every training batch that leave the label as it is, each with an optional probability; "
+        "default: a circular shift by up to 10 bp to either side. See octodon list augmentations",
+    )
 
 
 class EnsembleConfig(Config):
@@ -35,4 +79,21 @@ class EnsembleConfig(Config):
         description="above 1: member k leaves out fold k modulo folds of the training rows, so that distill.labels = "
         "'out_of_fold' can label each row by members that never saw it",
     )
-    training: TrainingConfig = TrainingConfig()
+    training: MemberTraining = MemberTraining()
+
+    def training_of(self, n_rows: int) -> TrainingConfig:
+        """Return how members of ``n_rows`` training sequences are fitted, nothing left automatic."""
+        found = self.training.model_dump()
+        if self.training.epochs == 0:
+            steps_per_epoch = max(1, n_rows // self.training.batch_size)
+            wanted = max(_EPOCHS, math.ceil(FEWEST_STEPS / steps_per_epoch))
+            is_plateau = self.training.schedule == "plateau"
+            found["epochs"] = _MOST_PLATEAU_EPOCHS if is_plateau else min(wanted, _MOST_EPOCHS)
+        return TrainingConfig(**found)
+
+    @field_validator("training", mode="before")
+    @classmethod
+    def _as_plain_values(cls, training: Any) -> Any:
+        # every value of a TrainingConfig is meant, its defaults too
+        is_other = isinstance(training, TrainingConfig) and not isinstance(training, MemberTraining)
+        return training.model_dump() if is_other else training

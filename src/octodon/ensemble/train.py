@@ -78,7 +78,8 @@ def train_ensemble(
     ConfigError
         The head needs labels that members do not have, or the backbone does not work.
     """
-    if len(examples.subset("train")) < 2:
+    n_rows = len(examples.subset("train"))
+    if n_rows < 2:
         raise DataError("train: one training row; batch normalisation needs at least two")
     head = resolve_head(config.head, examples)
     model = replace(model, head=head)
@@ -93,12 +94,13 @@ def train_ensemble(
     del data  # a second copy of every sequence, as long as the members train
     forget_pages(examples.codes)
     fingerprint = arrays.fingerprint()
+    training = config.training_of(n_rows)
     jobs = [
         NetworkJob(
             role="member",
             index=index,
             model=model,
-            training=config.training,
+            training=training,
             seed=seed,
             arrays=arrays,
             folder=folder / f"member_{index:03d}",

@@ -19,6 +19,7 @@ from octodon.data.calibration_rows import CALIBRATION
 from octodon.data.examples import Examples
 from octodon.data.noise import without_offsets
 from octodon.ensemble.ensemble import Ensemble
+from octodon.ensemble.config import MemberTraining
 from octodon.ensemble.execution import Execution, executing
 from octodon.ensemble.member_labels import resolve_head
 from octodon.ensemble.train import train_ensemble
@@ -38,7 +39,6 @@ from octodon.ood import scores
 from octodon.records import Prediction
 from octodon.seeds import derive_seed
 from octodon.settings import merge
-from octodon.training.config import TrainingConfig
 
 TABLE = "baselines.tsv"
 """In the folder of results; columns as metrics.tsv, the model being the name of the baseline."""
@@ -56,7 +56,7 @@ class _TrainInFolder:
 
     def __call__(self, *, members: int | None, head: str, training: Mapping[str, Any]) -> Ensemble:
         settings = self.config.ensemble
-        changed = TrainingConfig(**merge(settings.training.model_dump(), training))
+        changed = MemberTraining(**merge(settings.training.model_dump(), training))
         update = {"members": members or settings.members, "head": resolve_head(head, self.data), "folds": 1}
         return train_ensemble(
             self.data,

@@ -41,7 +41,7 @@ def _runs(one: Experiment) -> list[Part]:
     networks = config.ensemble.members * one.stages + students
     members = f"{config.ensemble.members} members"
     members = members if one.stages == 1 else f"2 x {members}"
-    passes = min(cost.passes, config.ensemble.training.epochs)
+    passes = min(cost.passes, config.ensemble.training_of(cost.rows).epochs)
     return [
         Part(
             name=f"fraction_{fraction:g}",
