@@ -94,7 +94,7 @@ PLATEAU: dict[str, Any] = {
     "learning_rate": 1e-3,
     "augment": [],
 }
-SHIFT, STRAND = {"name": "shift", "most_bp": 10}, {"name": "reverse_complement", "probability": 0.5}
+SHIFT, STRAND = {"name": "shift"}, {"name": "reverse_complement", "probability": 0.5}
 WAYS: dict[str, dict[str, Any]] = {
     "published": PLATEAU | {"norm_momentum": "backbone", "patience_steps": 0},
     "plateau (default until 2026-11-26)": PLATEAU,

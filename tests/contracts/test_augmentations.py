@@ -118,6 +118,15 @@ def test_shift_rolls_each_sequence_by_its_own_number_of_bases() -> None:
         augmentations["shift"](codes, _rng(), most_bp=-1)
 
 
+@pytest.mark.parametrize(("length", "most"), [(144, 10), (230, 16), (20, 1), (5, 0)])
+def test_shift_moves_by_a_share_of_the_length_where_nobody_says(length: int, most: int) -> None:
+    codes = _codes(600, length, with_n=False)
+    altered = augmentations["shift"](codes, _rng())
+    assert torch.equal(altered, augmentations["shift"](codes, _rng(), most_bp=most))
+    moved = {by for by in range(-most, most + 1) if (codes.roll(by, 1) == altered).all(1).any()}
+    assert {-most, most} <= moved
+
+
 def test_shift_beyond_the_length_is_still_a_rotation() -> None:
     codes = _codes(30, 7)
     altered = augmentations["shift"](codes, _rng(), most_bp=20)

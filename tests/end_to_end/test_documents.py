@@ -175,6 +175,7 @@ def test_the_table_of_differences_is_that_of_the_presets() -> None:
 def _flat(values: dict[str, Any], before: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in values.items():
+        value = "+".join(step["name"] for step in value) or "none" if key == "augment" else value
         flat |= _flat(value, f"{before}{key}.") if isinstance(value, dict) else {before + key: value}
     return flat
 

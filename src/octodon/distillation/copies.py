@@ -19,7 +19,7 @@ DEFAULT_RECIPES: tuple[tuple[dict[str, Any], ...], ...] = (
     ({"name": "recombine"},),
     ({"name": "mutate", "fraction": 0.2},),
     ({"name": "recombine"}, {"name": "mutate", "fraction": 0.2}),
-    ({"name": "shift"}, {"name": "mutate", "fraction": 0.05}),
+    ({"name": "shift", "most_bp": 20}, {"name": "mutate", "fraction": 0.05}),
     ({"name": "reverse_complement"}, {"name": "mutate", "fraction": 0.05}),
     ({"name": "mutate", "fraction": 0.4},),
 )

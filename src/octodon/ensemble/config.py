@@ -58,9 +58,9 @@ class MemberTraining(TrainingConfig):
         description="cosine: short warm-up, then to zero; plateau: decay when validation stalls, stop early",
     )
     augment: tuple[dict[str, Any], ...] = Field(
-        default=({"name": "shift", "most_bp": 10},),
+        default=({"name": "shift"},),
         description="alterations of every training batch that leave the label as it is, each with an optional probability; "
-        "default: a circular shift by up to 10 bp to either side. See octodon list augmentations",
+        "default: a circular shift by up to 7 % of the length to either side. See octodon list augmentations",
     )
 
 

@@ -18,8 +18,8 @@ from octodon.calibration.fit import fit_calibration
 from octodon.data.calibration_rows import CALIBRATION
 from octodon.data.examples import Examples
 from octodon.data.noise import without_offsets
-from octodon.ensemble.ensemble import Ensemble
 from octodon.ensemble.config import MemberTraining
+from octodon.ensemble.ensemble import Ensemble
 from octodon.ensemble.execution import Execution, executing
 from octodon.ensemble.member_labels import resolve_head
 from octodon.ensemble.train import train_ensemble
