@@ -22,6 +22,7 @@ _PUBLISHED: dict[str, Any] = {
         "optimiser": "adam",
         "learning_rate": 1e-3,
         "decay_factor": 0.2,
+        "augment": (),
         "norm_momentum": "backbone",
         "dropout": "backbone",
         "patience_steps": 0,
@@ -36,8 +37,8 @@ DISTILL_PRESETS: dict[str, dict[str, Any]] = {
 """What a preset changes in ``DistillConfig``. ``paper``: linear stds, no copies, the members' schedule."""
 
 
-PASSES = 50
-"""Passes per training sequence, its copies counted: 24 copies twice, 10 copies five times, or the sequences alone 50 times."""
+PASSES = 75
+"""Passes per training sequence, its copies counted: 24 copies three times, or the sequences alone 75 times."""
 _FEW_COPIES = 4
 
 
@@ -55,6 +56,11 @@ class StudentTraining(TrainingConfig):
     )
     learning_rate: float = Field(
         default=6e-3, gt=0, description="peak; labels without noise allow large steps"
+    )
+    augment: tuple[dict[str, Any], ...] = Field(
+        default=({"name": "shift"},),
+        description="alterations of every training batch that leave the label as it is; default: shifts, as for members. With "
+        "dynamic the members label what these make, and they have to be given",
     )
     schedule: Literal["plateau", "cosine"] = Field(default="cosine", description="as for members")
     dropout: float | Literal["auto", "backbone"] = Field(
@@ -149,7 +155,8 @@ class DistillConfig(Config):
             raise ValueError(
                 "labels = 'augmented' leaves the training sequences out; it needs copies, or a pool"
             )
-        if self.dynamic != "none" and not self.training.augment:
+        is_given = "augment" in self.training.model_fields_set
+        if self.dynamic != "none" and not (is_given and self.training.augment):
             raise ValueError(
                 "dynamic needs training.augment, e.g. [{name = 'evoaug'}]: which alterations are labelled"
             )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from octodon.experiment.poster.load import Experiment
 
-# Cost of one student in members' trainings: 24 copies twice, labels included, and the published way
+# Cost of one student in members' trainings: 24 copies three times, labels included, and the published way
 # (benchmarks/results/distillation_promoter.md); alone on two cores it takes longer, one of them being idle.
 _STUDENT_COST = {"default": 5.0, "paper": 1.2}
 # Minutes to evaluate a run, or its shifts, and to draw the figures.
