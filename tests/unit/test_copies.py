@@ -62,16 +62,16 @@ def test_small_tables_get_more_copies_and_large_ones_fewer(rows: int, copies: in
 @pytest.mark.parametrize(
     ("given", "epochs", "dropout"),
     [
-        ({}, 2, 0.0),
-        ({"copies": 10}, 5, 0.0),
-        ({"copies": 9, "labels": "in_sample"}, 5, 0.0),
-        ({"copies": 0}, 50, "backbone"),  # a table of predictions: few inputs, seen often
-        ({"copies": 0, "dynamic": "replace", "training": {"augment": [{"name": "shuffle"}]}}, 50, 0.0),
+        ({}, 3, 0.0),
+        ({"copies": 15}, 5, 0.0),
+        ({"copies": 14, "labels": "in_sample"}, 5, 0.0),
+        ({"copies": 0}, 75, "backbone"),  # a table of predictions: few inputs, seen often
+        ({"copies": 0, "dynamic": "replace", "training": {"augment": [{"name": "shuffle"}]}}, 75, 0.0),
         ({"training": {"epochs": 7, "dropout": "backbone"}}, 7, "backbone"),
-        ({"copies": 0, "training": {"dropout": 0.1}}, 50, 0.1),
+        ({"copies": 0, "training": {"dropout": 0.1}}, 75, 0.1),
     ],
 )
-def test_the_work_of_a_student_is_fifty_passes_whatever_the_copies(
+def test_the_work_of_a_student_is_seventy_five_passes_whatever_the_copies(
     given: dict[str, Any], epochs: int, dropout: Any
 ) -> None:
     training = checked(DistillConfig, given, "distill").training_of(5000)
