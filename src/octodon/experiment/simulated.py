@@ -28,7 +28,10 @@ options = { width = 0.5 }   # half the published channels: the demonstration sho
 
 [ensemble]
 members = 5
-training = { epochs = 25 }
+training = { epochs = 12 }   # default: 40 for so few sequences
+
+[distill]
+training = { epochs = 1 }    # default: 2
 """
 
 
