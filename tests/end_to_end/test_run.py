@@ -32,7 +32,7 @@ def test_run_leaves_the_files_of_the_design(cli: Cli, experiment: Path, tmp_path
     assert list(metrics.columns) == ["model", "index", "split", "target", "quantity", "metric", "value"]
     assert set(metrics["model"]) == {"individual", "ensemble", "student", "kmer_ridge"}
     config = tomllib.loads((out / "config.toml").read_text())
-    assert config["ensemble"]["training"]["learning_rate"] == 1e-3  # every default is spelled out
+    assert config["ensemble"]["training"]["learning_rate"] == 3e-3  # every default is spelled out
     data = json.loads((out / "data.json").read_text())
     assert data["splits"] == {"train": 96, "valid": 32, "test": 32}
     events = [json.loads(line)["event"] for line in (out / "events.jsonl").read_text().splitlines()]

@@ -125,7 +125,9 @@ def _splits(n: int = 240) -> tuple[LabelledCodes, LabelledCodes]:
 
 def test_each_best_epoch_is_that_of_its_own_validation_loss() -> None:
     (train, valid), model = _splits(), _model(TinyBackbone)
-    config = TrainingConfig(epochs=6, batch_size=16, learning_rate=0.05, schedule="cosine")
+    config = TrainingConfig(
+        epochs=6, batch_size=16, learning_rate=0.05, schedule="cosine", precision="float32"
+    )
     history = fit(model, train, valid, config, seed=0)
     first, second = validation_losses(model, valid)
     assert first == pytest.approx(min(record.valid_loss for record in history), rel=1e-6)

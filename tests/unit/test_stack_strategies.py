@@ -105,11 +105,17 @@ def test_outputs_gradients_and_statistics_are_those_of_each_network_alone(
 
 @every_strategy
 @pytest.mark.parametrize(
-    ("backbone", "optimiser"),
-    [("deepstarr", "adam"), ("residualbind", "adam"), ("mprann", "adam"), ("deepstarr", "muon")],
+    ("backbone", "optimiser", "rate"),
+    [
+        ("deepstarr", "adam", 1e-3),
+        # smaller steps: its depth makes rounding grow, on a processor with AMX to 4e-4 after twenty steps of 1e-3
+        ("residualbind", "adam", 1e-4),
+        ("mprann", "adam", 1e-3),
+        ("deepstarr", "muon", 1e-3),
+    ],
 )
 def test_twenty_steps_in_float32_are_those_of_each_member_alone(
-    name: str, backbone: str, optimiser: Any
+    name: str, backbone: str, optimiser: Any, rate: float
 ) -> None:
     config, training = (
         _config(backbone, **NO_DROPOUT[backbone]),
@@ -119,6 +125,7 @@ def test_twenty_steps_in_float32_are_those_of_each_member_alone(
             norm_momentum=1.0,
             precision="float32",
             optimiser=optimiser,
+            learning_rate=rate,
             weight_decay=0.01,
         ),
     )
