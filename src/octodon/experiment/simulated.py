@@ -28,7 +28,10 @@ options = { width = 0.35 }   # a third of the published channels: the demonstrat
 
 [ensemble]
 members = 5
-training = { epochs = 25 }   # default: 40 for so few sequences
+training = { epochs = 15 }   # default: 40 for so few sequences
+
+[distill]
+training = { epochs = 1 }    # default: 2
 """
 
 
