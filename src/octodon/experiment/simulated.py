@@ -24,14 +24,11 @@ split = "split"
 
 [model]
 backbone = "deepstarr"
-options = { width = 0.35 }   # a third of the published channels: the demonstration should take three minutes
+options = { width = 0.35 }   # a third of the published channels: the demonstration should take four minutes
 
 [ensemble]
 members = 5
-training = { epochs = 15 }   # default: 40 for so few sequences
-
-[distill]
-training = { epochs = 1 }    # default: 2
+training = { epochs = 25 }   # default: 40 for so few sequences
 """
 
 
