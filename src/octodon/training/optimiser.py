@@ -26,6 +26,8 @@ _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 _NEWTON_SCHULZ_STEPS = 5
 _ADAM_SIZE = 0.2
 """Root mean square of a typical step of Adam, in learning rates (Liu et al. 2025, arXiv 2502.16982, section 2.2)."""
+_WORTH_BFLOAT16 = 12_000_000
+"""Multiplications of an iteration: below, a CPU takes longer to begin a product of bfloat16 than float32 to end it."""
 
 MatrixType = Literal["float32", "bfloat16"]
 
@@ -131,10 +133,19 @@ def orthogonalised(
     a, b, c = _NEWTON_SCHULZ
     x = matrix / matrix.norm(dim=(-2, -1), keepdim=True).clamp(min=EPS)
     is_tall = x.shape[-2] > x.shape[-1]
-    x = (x.mT if is_tall else x).to(getattr(torch, matrix_type))
+    x = (x.mT if is_tall else x).to(_type_of_products(x, matrix_type))
     # One kernel for a product and what is added to it: on a GPU small matrices cost as much as their kernels are many.
     add_product = torch.baddbmm if x.dim() == 3 else torch.addmm
     for _ in range(_NEWTON_SCHULZ_STEPS):
         gram = x @ x.mT
         x = add_product(x, add_product(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x.mT if is_tall else x
+
+
+def _type_of_products(matrix: Tensor, matrix_type: MatrixType) -> torch.dtype:
+    """Return the numbers in which products of a matrix are computed: those asked for, unless it is too small for them."""
+    short, long = sorted(matrix.shape[-2:])
+    is_small = 4 * short**2 * long + 2 * short**3 < _WORTH_BFLOAT16
+    if is_small and matrix.device.type == "cpu":
+        return torch.float32
+    return getattr(torch, matrix_type)
