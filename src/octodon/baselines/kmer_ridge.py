@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, UInt8
 from numpy import ndarray
-from scipy.linalg import solve
+from scipy.linalg import cho_factor, cho_solve
 
 from octodon.data.examples import Examples
 from octodon.records import Prediction
@@ -22,7 +22,7 @@ LONGEST = 6
 # Half decades around the number of times that a word of six occurs in a sequence, times the rows of ordinary tables.
 PENALTIES = tuple(float(10.0**exponent) for exponent in np.arange(0, 6.5, 0.5))
 
-_BLOCK_ROWS = 4096
+_BLOCK_ROWS = 2048
 """Rows whose counts are in memory at once: 45 MB."""
 
 
@@ -148,13 +148,16 @@ def _products(
         right += counts.T @ y[number * _BLOCK_ROWS : (number + 1) * _BLOCK_ROWS]
         total = total + counts.sum(axis=0, dtype=np.float64)
     rest = np.asarray(total) / len(codes)
-    return products - len(codes) * np.outer(rest, rest), right, near + rest
+    products -= np.outer(len(codes) * rest, rest)
+    return products, right, near + rest
 
 
 def _solved(
     products: Float64[ndarray, "k k"], right: Float64[ndarray, "k t"], penalty: float
 ) -> Float64[ndarray, "k t"]:
-    return solve(products + penalty * np.eye(len(products)), right, assume_a="pos", overwrite_a=True)
+    penalised = products.copy()
+    penalised[np.diag_indices(len(penalised))] += penalty
+    return cho_solve(cho_factor(penalised.T, lower=True, overwrite_a=True), right)
 
 
 def _squared_errors(
