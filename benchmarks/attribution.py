@@ -3,7 +3,7 @@
     python benchmarks/attribution.py --run RUN --out benchmarks/results/attribution_promoter
     python benchmarks/attribution.py --simulate 20000 --work FOLDER --out benchmarks/results/attribution_simulated
 
-The simulation trains 10 members and 5 students (DeepSTARR at half width, 120 bp) in FOLDER, and goes on where it was stopped.
+The simulation trains members and students (DeepSTARR at half width, 120 bp) in FOLDER, and goes on where it was stopped.
 Beside the methods' tables, the time that the maps took.
 """
 
@@ -29,17 +29,16 @@ SIMULATED = """\
 [data]
 path = "simulated.parquet"
 id = "id"
-targets = { A = ["A_rep1", "A_rep2", "A_rep3"], B = ["B_rep1", "B_rep2", "B_rep3"] }
+targets = {{ A = ["A_rep1", "A_rep2", "A_rep3"], B = ["B_rep1", "B_rep2", "B_rep3"] }}
 units = "log2(RNA/DNA)"
 split = "split"
 [model]
 backbone = "deepstarr"
-options = { width = 0.5 }
+options = {{ width = 0.5 }}
 [ensemble]
-members = 10
-training = { epochs = 40 }
+members = {members}
 [distill]
-students = 5
+students = {students}
 """
 COLUMNS = [
     "individual_mean",
@@ -61,6 +60,8 @@ def main() -> None:
     parser.add_argument(
         "--work", type=Path, default=Path("attribution-work"), help="folder of the simulation"
     )
+    parser.add_argument("--members", type=int, default=10, help="of the simulation")
+    parser.add_argument("--students", type=int, default=5, help="of the simulation")
     parser.add_argument("--methods", nargs="+", default=["deep_lift_shap", "saliency"])
     parser.add_argument("--sequences", type=int, default=MOST_SEQUENCES)
     parser.add_argument("--background", type=int, default=20)
@@ -68,7 +69,7 @@ def main() -> None:
     arguments = parser.parse_args()
     run, truth = arguments.run, arguments.truth
     if arguments.simulate:
-        run, truth = simulated_run(arguments.work, arguments.simulate)
+        run, truth = simulated_run(arguments)
     if run is None:
         parser.error("give --run or --simulate")
     tables, seconds, notes = {}, {}, {}
@@ -94,14 +95,16 @@ def main() -> None:
         arguments.out.with_suffix(".json").write_text(json.dumps(content, indent=2) + "\n")
 
 
-def simulated_run(work: Path, rows: int) -> tuple[Path, Path]:
+def simulated_run(arguments: argparse.Namespace) -> tuple[Path, Path]:
     """Return the folder of a run on a simulation, and the truth."""
+    work = arguments.work
     table = work / "simulated.parquet"
     truth = work / "simulated_truth.parquet"
     if not truth.is_file():
         work.mkdir(parents=True, exist_ok=True)
-        truth = write_simulation(table, rows=rows, length=LENGTH)
-        (work / "experiment.toml").write_text(SIMULATED)
+        truth = write_simulation(table, rows=arguments.simulate, length=LENGTH)
+        toml = SIMULATED.format(members=arguments.members, students=arguments.students)
+        (work / "experiment.toml").write_text(toml)
     run_experiment(load_config(work / "experiment.toml"), work / "run")
     return work / "run", truth
 
