@@ -4,7 +4,7 @@
     python benchmarks/low_data.py ... --fractions 0.1 --members 4 --folds 2 --set ensemble.training.epochs=5
 
 For every share of the training rows two ensembles are trained, one on all of them and one whose members each leave out a fold,
-and students of each. "Published" is labels of the training rows alone, by members fitted to them.
+and students of each. "Published" is the published student: labels of the training rows alone, by members fitted to them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from machine import describe
 from scores import scores
 
 from octodon.atomic import write_json, write_text
-from octodon.distillation.config import DistillConfig
+from octodon.distillation.config import DISTILL_PRESETS, DistillConfig
 from octodon.distillation.distill import distil_students
 from octodon.ensemble.execution import Execution, executing
 from octodon.ensemble.train import train_ensemble
@@ -29,11 +29,12 @@ from octodon.metrics.summary import markdown_table
 from octodon.models.model import ModelConfig
 from octodon.settings import checked, merge
 
+_PUBLISHED = DISTILL_PRESETS["paper"]
 WAYS: dict[str, tuple[bool, dict[str, Any]]] = {
-    "published (in sample)": (False, {"copies": 0, "training": {"epochs": 80}}),
-    "in sample + copies": (False, {}),
-    "copies alone": (False, {"labels": "augmented"}),
-    "out of fold": (True, {"copies": 0, "labels": "out_of_fold", "training": {"epochs": 80}}),
+    "published (in sample)": (False, _PUBLISHED),
+    "copies alone (default)": (False, {}),
+    "in sample + copies": (False, {"labels": "in_sample"}),
+    "out of fold": (True, _PUBLISHED | {"labels": "out_of_fold"}),
     "out of fold + copies": (True, {"labels": "out_of_fold"}),
 }
 """Name: whether the teachers left out folds, and what is merged over [distill]."""
