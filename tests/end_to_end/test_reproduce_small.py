@@ -102,3 +102,9 @@ def test_three_stages_end_in_a_page_and_a_second_call_keeps_them(
     assert "up to 4" in (out / "reproduction.html").read_text()
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")} == before
     assert len(reports) == 3
+    # a figure that was deleted is made again
+    figure = out / "fraction_1" / "figures" / "attribution_variability.svg"
+    figure.unlink()
+    drawn = CliRunner().invoke(app, [*arguments, "--sequences", "4"], catch_exceptions=False)
+    assert "attribution: saliency, 4 sequences\n" in drawn.stderr
+    assert figure.is_file()

@@ -204,7 +204,8 @@ def test_the_command_on_a_simulation_with_its_truth(tmp_path: Path, monkeypatch:
     assert "leave-one-out" in (tmp_path / "run" / "figures" / "attribution_similarity.svg").read_text()
     assert "single members" in (tmp_path / "run" / "figures" / "attribution_variability.svg").read_text()
     assert study_settings(run) == {
-        "method": "gradient_shap", "targets": None, "sequences": 10, "background": 2, "seed": 0, "ensemble": "ensemble"
+        "method": "gradient_shap", "targets": None, "sequences": 10, "background": 2, "seed": 0, "truth": True,
+        "ensemble": "ensemble",
     }  # fmt: skip
 
 
@@ -230,3 +231,5 @@ def test_a_study_that_was_not_written_to_its_end_is_none(
     with pytest.raises(RunError):
         write_study(found[1], tmp_path)
     assert study_settings(tmp_path) is None
+    # nor does a report find new means beside the boxes and logos of the earlier study
+    assert not list((tmp_path / "figures").iterdir())

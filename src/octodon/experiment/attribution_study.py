@@ -219,6 +219,7 @@ def study(
             "sequences": sequences,
             "background": background,
             "seed": seed,
+            "truth": planted is not None,
         },
     )
 
@@ -317,8 +318,9 @@ def write_study(found: Study, run: Path) -> list[Path]:
         figures / "attribution_similarity.svg",
         figures / "attribution_variability.svg",
     ]
-    # first removed and last written: beside it lies the whole of one study, never parts of two
-    (run / SETTINGS).unlink(missing_ok=True)
+    # whoever reads them finds the whole of one study, or that files are absent: never parts of two
+    for file in (run / SETTINGS, *files):
+        file.unlink(missing_ok=True)
     write_text(files[0], found.table.to_csv(sep="\t", index=False, float_format="%.6g"))
     for file, frame in zip(files[1:3], (found.per_sequence, found.logos), strict=True):
         with atomic_file(file) as partial:

@@ -71,11 +71,12 @@ def _explain(one: Experiment, run: Path, say: Say) -> None:
         "seed": one.config.seed,
         "ensemble": "ensemble" if one.stages == 1 else "ensemble_activity",
     }
-    figure = run / "figures" / _STUDY_FIGURE
-    if study_settings(run) == settings:
+    figure, made = run / "figures" / _STUDY_FIGURE, study_settings(run)
+    asked = settings | {"truth": False}
+    if made == asked and figure.is_file():
         say(f"kept: {figure}")
         return
-    anew = ", anew: the one that is there was asked for something else" if figure.is_file() else ""
+    anew = "" if made in (None, asked) else ", anew: the one that is there was asked for something else"
     say(f"attribution: {settings['method']}, {settings['sequences']:,} sequences{anew}")
     write_study(study_run(run, **settings, device=one.config.run.device_here), run)
 
