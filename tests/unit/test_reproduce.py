@@ -84,6 +84,20 @@ def test_small_plans_end_within_forty_minutes(what, cell, preset, data):
     assert "two cores" in plan_lines(one)[-1]
 
 
+def test_a_plan_counts_the_epochs_of_each_share(data):
+    one = load_experiment("lentimpra", "K562", data=data)
+    tenth, quarter, whole = (part.minutes for part in plan(one)[:3])
+    # 60 epochs of 733 and 1,832 rows, 30 of 7,326; copies of both small shares make 100,000 sequences
+    assert quarter < 4 * tenth
+    assert whole < 4 * quarter
+    fewer = load_experiment("lentimpra", "K562", data=data, overrides=["ensemble.training.epochs=15"])
+    assert sum(part.minutes for part in plan(fewer)) < 0.8 * sum(part.minutes for part in plan(one))
+    paper = load_experiment("lentimpra", "K562", preset="paper", data=data)
+    minutes = paper.poster.cost.rows * paper.poster.cost.ms_per_row / 60_000
+    # as many passes as were counted before members stopped early: 2 x 10 members, and two students
+    assert plan(paper)[2].minutes == pytest.approx(28 * (20 + 2 * 1.2) * minutes + 0.5)
+
+
 @pytest.mark.parametrize(("what", "cell"), CASES)
 def test_full_scale_is_as_published(what, cell):
     one = load_experiment(what, cell, scale="full", preset="paper")

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from octodon.experiment.poster.load import Experiment
 
-# Cost of one student in members' trainings: 24 copies three times, labels included, and the published way
-# (benchmarks/results/distillation_promoter.md); alone on two cores it takes longer, one of them being idle.
-_STUDENT_COST = {"default": 5.0, "paper": 1.2}
+# Of a published student, in members' trainings; and to label a sequence by a member, in passes of a training over it
+# (benchmarks/results/distillation_promoter.md). Alone on two cores a student takes longer, one of them being idle at times.
+_PUBLISHED_STUDENT, _LABEL = 1.2, 0.28
 # Minutes to evaluate a run, or its shifts, and to draw the figures.
 _EVALUATION = 0.5
 
@@ -37,19 +37,36 @@ def plan(one: Experiment) -> list[Part]:
 
 def _runs(one: Experiment) -> list[Part]:
     cost, config = one.poster.cost, one.config
-    students = config.distill.students * _STUDENT_COST["default" if one.preset == "default" else "paper"]
-    networks = config.ensemble.members * one.stages + students
     members = f"{config.ensemble.members} members"
     members = members if one.stages == 1 else f"2 x {members}"
-    passes = min(cost.passes, config.ensemble.training_of(cost.rows).epochs)
-    return [
-        Part(
-            name=f"fraction_{fraction:g}",
-            what=f"{round(fraction * cost.rows):,} training sequences: {members}, {config.distill.students} students",
-            minutes=fraction * cost.rows * passes * networks * cost.ms_per_row / 60_000 + _EVALUATION,
+    found = []
+    for fraction in one.poster.fractions:
+        rows = round(fraction * cost.rows)
+        found.append(
+            Part(
+                name=f"fraction_{fraction:g}",
+                what=f"{rows:,} training sequences: {members}, {config.distill.students} students",
+                minutes=rows * _passes(one, rows) * cost.ms_per_row / 60_000 + _EVALUATION,
+            )
         )
-        for fraction in one.poster.fractions
-    ]
+    return found
+
+
+def _passes(one: Experiment, rows: int) -> float:
+    """Return how many passes of a training all members and students of ``rows`` sequences cost, labels included."""
+    members, distill = one.config.ensemble.members, one.config.distill
+    copies, epochs = distill.copies_of(rows), _epochs(one, rows)
+    if copies == 0:
+        return epochs * (members * one.stages + distill.students * _PUBLISHED_STUDENT)
+    of_copies = distill.students * distill.training_of(rows).epochs + _LABEL * members
+    return epochs * members * one.stages + copies * of_copies
+
+
+def _epochs(one: Experiment, rows: int) -> float:
+    """Return the epochs of a member: all of them, unless its schedule stops early; then as many as were counted."""
+    training = one.config.ensemble.training_of(rows)
+    whole = float(training.epochs)
+    return whole if training.schedule == "cosine" else min(one.poster.cost.passes, whole)
 
 
 def _shifts(one: Experiment) -> Part:
