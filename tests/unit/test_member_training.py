@@ -15,12 +15,18 @@ from octodon.training.config import TrainingConfig
         (402_296, 30),  # 3,142 steps an epoch
         (7_326, 30),  # 57
         (3_200, 40),  # 25: 1,000 steps
-        (961, 60),  # 7: more would be needed than are worth it
+        (4_000, 32),  # 32, the last of them smaller: 31 epochs would be 992 steps
+        (961, 60),  # 8: more would be needed than are worth it
         (2, 60),
     ],
 )
 def test_small_tables_are_seen_more_often(rows: int, epochs: int) -> None:
     assert EnsembleConfig().training_of(rows).epochs == epochs
+
+
+def test_members_that_leave_out_a_fold_make_as_many_steps() -> None:
+    # 4,000 rows less a fifth are 25 steps an epoch
+    assert EnsembleConfig(folds=5).training_of(4_000).epochs == 40
 
 
 def test_a_number_of_epochs_that_is_given_is_kept() -> None:

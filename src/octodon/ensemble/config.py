@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from octodon.settings import Config
+from octodon.training.batches import batch_slices
 from octodon.training.config import TrainingConfig
 
 _PUBLISHED_TRAINING: dict[str, Any] = {
@@ -82,10 +83,11 @@ class EnsembleConfig(Config):
     training: MemberTraining = MemberTraining()
 
     def training_of(self, n_rows: int) -> TrainingConfig:
-        """Return how members of ``n_rows`` training sequences are fitted, nothing left automatic."""
+        """Return how members of ``n_rows`` training sequences are fitted, the number of epochs spelled out."""
         found = self.training.model_dump()
         if self.training.epochs == 0:
-            steps_per_epoch = max(1, n_rows // self.training.batch_size)
+            n_seen = n_rows if self.folds == 1 else n_rows - n_rows // self.folds
+            steps_per_epoch = max(1, len(batch_slices(n_seen, self.training.batch_size)))
             wanted = max(_EPOCHS, math.ceil(FEWEST_STEPS / steps_per_epoch))
             is_plateau = self.training.schedule == "plateau"
             found["epochs"] = _MOST_PLATEAU_EPOCHS if is_plateau else min(wanted, _MOST_EPOCHS)
