@@ -25,8 +25,8 @@ DEFAULT_RECIPES: tuple[tuple[dict[str, Any], ...], ...] = (
 )
 """Copy number k is made by recipe k modulo 8, so that fewer copies keep the most useful alterations."""
 USUAL_COPIES, MOST_COPIES = 24, 128
-"""Distinct inputs are worth more than passes over the same ones, but to label one costs two passes (ten members): 24 copies
-seen twice teach as much as 48 seen once, at half the cost, see benchmarks/results/distillation_promoter.md."""
+"""Distinct inputs are worth more than passes over the same ones, but to label one costs nearly three passes (ten members): 24 copies
+seen several times teach as much as twice as many seen half as often, at less cost, see benchmarks/results/distillation_promoter.md."""
 FEWEST_SEQUENCES, MOST_SEQUENCES = 100_000, 5_000_000
 
 
