@@ -1,7 +1,9 @@
 """Genomes and intervals: what is cut is what stands there, and what cannot be read is one line."""
 
 import gzip
+import tracemalloc
 from collections import Counter
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pysam
 import pytest
 from tiny import LENGTH, same_weights, train_tiny
 
+from octodon.data._fasta_index import _unpacked
 from octodon.data.formats.bed import LEAVES_CONTIG, read_bed
 from octodon.data.formats.table import read_table
 from octodon.data.genome import open_genome
@@ -165,6 +168,42 @@ def test_the_blocks_of_an_earlier_packing_are_refused(tmp_path: Path) -> None:
     Path(f"{path}.gzi").write_bytes(blocks)
     with pytest.raises(DataError, match=r"contig 'a' does not lie where .*g\.fa\.gz\.fai or g\.fa\.gz\.gzi"):
         open_genome(path)
+
+
+def _in_blocks(path: Path, blocks: list[bytes]) -> Path:
+    """Write a file packed block by block, and return the list of where each but the first begins."""
+    packed = [gzip.compress(block) for block in blocks]
+    path.write_bytes(b"".join(packed))
+    places = [list(accumulate(map(len, each)))[:-1] for each in (packed, blocks)]
+    gzi = Path(f"{path}.gzi")
+    np.array([len(blocks) - 1, *np.transpose(places).ravel()], dtype="<u8").tofile(gzi)
+    return gzi
+
+
+def test_every_byte_is_read_from_its_block(tmp_path: Path) -> None:
+    blocks = [b"ACGTA", b"C", b"GGTTNN", b"\n>b\n"]
+    gzi, whole = _in_blocks(tmp_path / "g.gz", blocks), b"".join(blocks)
+    with (tmp_path / "g.gz").open("rb") as stream:
+        read = _unpacked(stream, gzi)
+        for offset in range(len(whole) + 1):
+            for size in (0, 1, 2, 9):
+                assert read(offset, size) == whole[offset : offset + size]
+
+
+def test_a_read_does_not_go_through_the_places_of_all_blocks(tmp_path: Path) -> None:
+    n_blocks = 200_000
+    gzi = _in_blocks(tmp_path / "g.gz", [b"ACGTACGTAC"])
+    later = np.arange(1, n_blocks, dtype="<u8") * 100
+    np.array([n_blocks - 1, *np.repeat(later, 2)], dtype="<u8").tofile(gzi)
+    with (tmp_path / "g.gz").open("rb") as stream:
+        read = _unpacked(stream, gzi)
+        tracemalloc.start()
+        try:
+            assert read(3, 5) == b"TACGT"
+            peak_bytes = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert peak_bytes < 4 * n_blocks  # an array of them takes twice that; a block at most 128 KiB
 
 
 @pytest.mark.parametrize("zipped", [False, True])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from bisect import bisect_right
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -82,7 +83,7 @@ def _unpacked(stream: BinaryIO, gzi: Path) -> Callable[[int, int], bytes]:
         return unpacker.decompress(stream.read(_BLOCK_BYTES))
 
     def read(offset: int, size: int) -> bytes:
-        i = int(np.searchsorted(plain, offset, side="right")) - 1
+        i = bisect_right(plain, offset) - 1  # np.searchsorted would make an array of the whole list first
         content = block(i)[offset - plain[i] :]
         while len(content) < size and i + 1 < len(plain):
             i += 1
