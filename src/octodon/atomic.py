@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +20,10 @@ _logger = logging.getLogger(__name__)
 
 _PARTIAL = re.compile(r"\.(?P<name>.+)\.\d+\.(partial(\..+)?|(?P<old>old))")
 """Names that a writer in progress gives, see below: ``.NAME.PID.partial.SUFFIX``, ``.NAME.PID.old``."""
+_TRIES = 5
+"""To put a folder in place: one fails only where another process puts something there at that very moment."""
+_MOMENT_SECONDS = 0.1
+"""Much longer than a writer that is alive takes from one rename to the next."""
 
 
 @contextmanager
@@ -61,14 +67,49 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         for file in partial.rglob("*"):
             if file.is_file():
                 _sync(file)
-        if path.exists():
-            path.rename(path.with_name(f".{path.name}.{os.getpid()}.old"))
-        partial.rename(path)
+        _put_in_place(partial, path)
     except OSError as error:
         raise _refusal(path, error, partial) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         recover(path)
+
+
+def _put_in_place(partial: Path, path: Path) -> None:
+    """Set aside what is at ``path`` and put ``partial`` there.
+
+    Once more where something is there again: another process took this one for killed between the two renames, and put the
+    old folder back, or it has written a folder of its own.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.old")
+    for tries_left in reversed(range(_TRIES)):
+        with suppress(FileNotFoundError):  # nothing is there, or another writer has just set it aside
+            path.rename(aside)
+        try:
+            partial.rename(path)
+        except OSError as error:
+            if not tries_left or error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            recover(path)  # so that nothing is aside where the next try needs the name
+        else:
+            return
+
+
+def settled(path: Path) -> Path:
+    """Return ``path``, where the folder that a killed writer had set aside is back; asked before whether anything is there.
+
+    A writer that is alive is given the moment that it needs to put the new folder in place.
+
+    Raises
+    ------
+    RunError
+        As ``recover``.
+    """
+    if not path.exists() and _set_aside(path):
+        time.sleep(_MOMENT_SECONDS)
+        if not path.exists():
+            recover(path)
+    return path
 
 
 def recover(path: Path) -> None:

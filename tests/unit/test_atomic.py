@@ -13,6 +13,7 @@ from octodon.atomic import (
     atomic_folder,
     recover,
     remove_partials,
+    settled,
     write_json,
     write_text,
 )
@@ -114,6 +115,72 @@ def test_a_writer_that_is_killed_leaves_a_folder_for_the_next_start(
         (partial / "file").write_text("newer")
     assert (path / "file").read_text() == "newer"
     assert not list(tmp_path.glob(".*.old"))
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_writer_that_is_taken_for_killed_puts_its_folder_in_place(
+    times: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "result"
+    rename, recovered = Path.rename, []
+
+    def interrupted(self: Path, to: Path) -> Path:
+        if self.suffix == ".partial" and not path.is_dir() and len(recovered) < times:
+            recovered.append(self)
+            recover(path)  # as another process does, between set aside and put in place
+            assert (path / "file").read_text() == "old"
+        return rename(self, to)
+
+    with atomic_folder(path) as partial:
+        (partial / "file").write_text("old")
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with atomic_folder(path) as partial:
+        (partial / "file").write_text("new")
+    assert len(recovered) == times
+    assert (path / "file").read_text() == "new"
+    assert [at.name for at in tmp_path.iterdir()] == ["result"]
+
+
+def test_of_two_writers_at_once_the_last_one_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, rename = tmp_path / "result", Path.rename
+
+    def overtaken(self: Path, to: Path) -> Path:
+        if self.suffix == ".partial":
+            monkeypatch.setattr(Path, "rename", rename)
+            path.mkdir()
+            (path / "file").write_text("of another")
+        return rename(self, to)
+
+    with atomic_folder(path) as partial:
+        (partial / "file").write_text("old")
+    monkeypatch.setattr(Path, "rename", overtaken)
+    with atomic_folder(path) as partial:
+        (partial / "file").write_text("new")
+    assert (path / "file").read_text() == "new"
+    assert [at.name for at in tmp_path.iterdir()] == ["result"]
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_a_writer_that_is_alive_is_given_a_moment(
+    alive: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, waits = tmp_path / "result", []
+
+    def finish(seconds: float) -> None:
+        waits.append(seconds)
+        if alive:
+            path.mkdir()
+            (path / "new").touch()
+
+    monkeypatch.setattr("octodon.atomic.time.sleep", finish)
+    assert not settled(path).exists()  # nothing is aside, so nothing is waited for
+    aside = tmp_path / ".result.7.old"
+    aside.mkdir()
+    (aside / "old").touch()
+    assert [at.name for at in settled(path).iterdir()] == ["new" if alive else "old"]
+    assert aside.exists() == alive  # its writer removes it
+    settled(path)
+    assert len(waits) == 1
 
 
 def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(

@@ -61,6 +61,15 @@ def test_a_bundle_that_a_killed_writer_set_aside_is_found(tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
 
 
+def test_a_bundle_that_is_being_replaced_is_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = save(_published(), tmp_path / "new")
+    save(_student(), tmp_path / "bundle").rename(tmp_path / ".bundle.7.old")
+    monkeypatch.setattr("octodon.atomic.time.sleep", lambda _: new.rename(tmp_path / "bundle"))
+    assert isinstance(load(tmp_path / "bundle"), Ensemble)
+
+
 @pytest.mark.parametrize("head", ["distilled", "distilled_linear", "distilled_log_variance"])
 def test_a_student_of_a_custom_backbone_comes_back_bit_for_bit(head: str, tmp_path: Path) -> None:
     student = _student(head)

@@ -19,7 +19,7 @@ import octodon
 from octodon.artifact.detector import read_detector, write_detector
 from octodon.artifact.factors import read_factors, write_factors
 from octodon.artifact.selftest import recalibrate_selftest, write_selftest
-from octodon.atomic import atomic_folder, recover, write_json
+from octodon.atomic import atomic_folder, settled, write_json
 from octodon.calibration.calibration import Calibration
 from octodon.distillation.student import Student
 from octodon.ensemble.ensemble import Ensemble, restore
@@ -207,7 +207,7 @@ def _read_calibration(path: Path, targets: tuple[str, ...]) -> Calibration | Non
 def _read_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     if not path.is_file():
-        recover(folder)
+        settled(folder)
     if not path.is_file():
         raise BundleError(
             f"{folder}: no bundle here (no config.json); give the folder, for example run/student"
