@@ -19,7 +19,10 @@ from octodon.errors import RunError
 _logger = logging.getLogger(__name__)
 
 _PARTIAL = re.compile(r"\.(?P<name>.+)\.\d+\.(partial(\..+)?|(?P<old>old))")
-"""Names that a writer in progress gives, see below: ``.NAME.PID.partial.SUFFIX``, ``.NAME.PID.old``."""
+"""Names that a writer in progress gives, see below: ``.NAME.PID.partial.SUFFIX``, ``.NAME.PID.old``.
+
+What is aside under the second is whole: it may be put back.
+"""
 _TRIES = 5
 """To put a folder in place: one fails only where another process puts something there at that very moment."""
 _MOMENT_SECONDS = 0.1
@@ -122,7 +125,7 @@ def recover(path: Path) -> None:
     """
     for old in _set_aside(path):
         if path.exists():
-            _remove(old)
+            _discard(old)
             continue
         try:
             old.rename(path)
@@ -133,6 +136,15 @@ def recover(path: Path) -> None:
                 ) from error
         else:
             _logger.warning("%s: a writer was stopped while replacing it; what was there is back", path)
+
+
+def _discard(old: Path) -> None:
+    """Remove what was set aside, under a name that is never put back: a removal that is killed leaves half a folder."""
+    condemned = old.with_suffix(".partial.replaced")
+    _remove(condemned)
+    with suppress(OSError):  # another process has just done so; or not ours to remove
+        old.rename(condemned)
+    _remove(condemned)
 
 
 def _set_aside(path: Path) -> list[Path]:

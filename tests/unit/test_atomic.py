@@ -74,14 +74,18 @@ def dying(step, where):
 
 path, step = Path(sys.argv[1]), sys.argv[2]
 if step == "clear away":
-    shutil.rmtree = dying(shutil.rmtree, "*.old")
+    def half(folder, **options):
+        if folder.match("*.7.*") and (folder / "file").exists():
+            (folder / "file").unlink()
+            os._exit(9)
+    shutil.rmtree = half
 else:
     Path.rename = dying(Path.rename, {"set aside": path.name, "put in place": "*.partial"}[step])
 os.getpid = lambda: 7
 with atomic_folder(path) as partial:
     (partial / "file").write_text("new")
 """
-"""Replaces a folder, and is killed before a step: nothing of it runs any more, no ``finally`` either."""
+"""Replaces a folder, and is killed before a step (of "clear away": in the midst of it): no ``finally`` runs any more."""
 
 
 @pytest.mark.parametrize(
@@ -115,6 +119,22 @@ def test_a_writer_that_is_killed_leaves_a_folder_for_the_next_start(
         (partial / "file").write_text("newer")
     assert (path / "file").read_text() == "newer"
     assert not list(tmp_path.glob(".*.old"))
+
+
+def test_what_is_left_of_a_folder_that_was_replaced_is_never_put_back(tmp_path: Path) -> None:
+    path = tmp_path / "result"
+    path.mkdir()
+    for name in ("file", "more"):
+        (path / name).write_text("old")
+    killed = subprocess.run([sys.executable, "-c", _KILLED, str(path), "clear away"], check=False)
+    assert killed.returncode == 9
+    assert (path / "file").read_text() == "new"
+    path.rename(tmp_path / "kept elsewhere")
+    recover(path)
+    assert not path.exists()
+    (left,) = remove_partials(tmp_path)
+    assert left.name.startswith(".result.7.partial")
+    assert [at.name for at in tmp_path.iterdir()] == ["kept elsewhere"]
 
 
 @pytest.mark.parametrize("times", [1, 3])
