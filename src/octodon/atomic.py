@@ -124,18 +124,24 @@ def recover(path: Path) -> None:
         It cannot be put back; says where it is.
     """
     for old in _set_aside(path):
-        if path.exists():
-            _discard(old)
-            continue
-        try:
-            old.rename(path)
-        except OSError as error:
-            if not path.exists():  # else another process has just put it back
-                raise RunError(
-                    f"{path}: set aside by a writer that was stopped, and cannot be put back ({error.strerror}); rename {old}"
-                ) from error
-        else:
-            _logger.warning("%s: a writer was stopped while replacing it; what was there is back", path)
+        _put_back(old, path)
+
+
+def _put_back(old: Path, path: Path) -> bool:
+    """Put back what was set aside, or remove it where something is in its place; return whether it was removed."""
+    if path.exists():
+        _discard(old)
+        return True
+    try:
+        old.rename(path)
+    except OSError as error:
+        if not path.exists():  # else another process has just put it back
+            raise RunError(
+                f"{path}: set aside by a writer that was stopped, and cannot be put back ({error.strerror}); rename {old}"
+            ) from error
+    else:
+        _logger.warning("%s: a writer was stopped while replacing it; what was there is back", path)
+    return False
 
 
 def _discard(old: Path) -> None:
@@ -201,15 +207,17 @@ def is_partial(path: Path) -> bool:
 def remove_partials(folder: Path) -> list[Path]:
     """Remove what killed writers left under ``folder`` and return it; nobody may be writing there.
 
-    A folder that one of them had set aside, and not replaced, is put back.
+    A folder that one of them had set aside, and not replaced, is put back first, and is not among what is returned.
     """
-    found = [path for path in folder.rglob(".*") if is_partial(path)]
-    for path in found:
-        match = _PARTIAL.fullmatch(path.name)
-        if match and match["old"]:
-            recover(path.with_name(match["name"]))
+    # what lies in a folder before the folder, which may move
+    found = sorted(folder.rglob(".*"), reverse=True)
+    matches = {path: _PARTIAL.fullmatch(path.name) for path in found}
+    aside = {old: old.with_name(match["name"]) for old, match in matches.items() if match and match["old"]}
+    replaced = [old for old, path in aside.items() if _put_back(old, path)]
+    partials = [path for path in folder.rglob(".*") if is_partial(path)]
+    for path in partials:
         _remove(path)
-    return found
+    return replaced + partials
 
 
 def _remove(path: Path) -> None:

@@ -298,5 +298,15 @@ def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path: Path) ->
     (left[2] / "file").touch()
     (tmp_path / "bundle").mkdir()
     (tmp_path / f".bundle.{os.getpid()}.old").mkdir()
-    assert set(remove_partials(tmp_path)) == {*left, tmp_path / f".bundle.{os.getpid()}.old"}
+    assert sorted(remove_partials(tmp_path)) == sorted([*left, tmp_path / f".bundle.{os.getpid()}.old"])
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == set(kept)
+
+
+def test_a_folder_that_is_put_back_is_not_among_what_was_removed(tmp_path: Path) -> None:
+    aside = tmp_path / "sub" / ".bundle.7.old"
+    (aside / "inner").mkdir(parents=True)
+    for name in ("file", ".file.7.partial", "inner/.sub.7.old"):
+        (aside / name).touch()
+    assert remove_partials(tmp_path) == [tmp_path / "sub" / "bundle" / ".file.7.partial"]
+    there = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert there == {"sub/bundle/file", "sub/bundle/inner/sub"}
