@@ -103,6 +103,7 @@ def calibrate(
 
     A bundle keeps what was learnt in calibration.json; octodon predict applies it, --uncalibrated takes it back.
     """
+    from octodon.atomic import settled
     from octodon.calibration.fit import DEFAULT_METHOD
     from octodon.cli.output import say
     from octodon.errors import ConfigError
@@ -111,7 +112,7 @@ def calibrate(
 
     method = DEFAULT_METHOD if method is None else method
     options = parse_options(option or [])
-    if source.is_dir():
+    if settled(source).is_dir():
         if data is None:
             raise ConfigError(
                 f"calibrate {source}: --data is missing: a table of sequences and measurements that no network has seen"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from octodon.artifact.bundle import load
-from octodon.atomic import atomic_file
+from octodon.atomic import atomic_file, settled
 from octodon.baselines.kmer_ridge import KmerRidge, fit_kmer_ridge
 from octodon.data.examples import Examples
 from octodon.ensemble.ensemble import Ensemble
@@ -54,7 +54,8 @@ def add_beside(run: Path) -> None:
         tables.append(table)
         if split == "test":
             write_beside(run / "results", split, test, [(KMER_RIDGE, said)])
-    ensemble = load(run / "ensemble", backbone=config.model.backbone) if (run / "ensemble").is_dir() else None
+    path = settled(run / "ensemble")
+    ensemble = load(path, backbone=config.model.backbone) if path.is_dir() else None
     if isinstance(ensemble, Ensemble):
         members = ensemble.predict_members(test.codes, [str(name) for name in test.ids])
         write_beside(run / "results", "test", test, [("ensemble", members.combine())])

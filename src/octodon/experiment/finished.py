@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from octodon.artifact.bundle import load
+from octodon.atomic import settled
 from octodon.data.examples import Examples
 from octodon.distillation.student import Student
 from octodon.ensemble.ensemble import Ensemble
@@ -44,7 +45,7 @@ def load_models(run: Path, backbone: str | None = None, *, ensemble: str = "ense
         As ``load``.
     """
     for part in ("config.toml", ensemble, "student"):
-        if not (run / part).exists():
+        if not settled(run / part).exists():
             raise RunError(f"{run}: no {part} here; give the folder of a finished run (octodon run)")
     members = load(run / ensemble, backbone=backbone)
     assert isinstance(members, Ensemble)

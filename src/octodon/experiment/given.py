@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from octodon.artifact.bundle import load
+from octodon.atomic import settled
 from octodon.data.examples import Examples
 from octodon.distillation.config import DistillConfig
 from octodon.distillation.distill import as_teachers
@@ -50,7 +51,7 @@ def distil_given(
     path = Path(teachers)
     given: Ensemble | MemberPredictions
     examples: Examples | None = None
-    if path.is_dir():
+    if settled(path).is_dir():
         loaded = load(path, backbone=backbone or config.model.backbone)
         if not isinstance(loaded, Ensemble):
             raise BundleError(f"--teachers {path}: a student, expected an ensemble (several members)")
