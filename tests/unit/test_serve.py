@@ -29,7 +29,7 @@ from octodon.data.lengths import LengthPolicy
 from octodon.errors import ConfigError, DataError, OctodonError, RunError
 from octodon.seq.codes import decode
 from octodon.serve.app import make_app
-from octodon.serve.hosts import accepted_hosts
+from octodon.serve.hosts import accepted_hosts, is_loopback, refuse_no_names
 from octodon.serve.limits import Limits
 from octodon.serve.service import Service
 from octodon.serve.start import run
@@ -480,7 +480,8 @@ def test_what_is_served_how_it_fares_and_how_it_is_asked(folder: Path) -> None:
 
 @pytest.mark.parametrize("bound", ["127.0.0.1", "::1", "localhost", "127.0.0.2"])
 def test_a_page_of_another_site_cannot_ask_under_its_own_name(service: Service, bound: str) -> None:
-    with TestClient(make_app(service, hosts=accepted_hosts(bound, ["Models.example.org:443"]))) as client:
+    hosts = accepted_hosts(bound, "127.0.0.1" if bound == "localhost" else bound, ["Models.example.org:443"])
+    with TestClient(make_app(service, hosts=hosts)) as client:
 
         def status(host: str) -> int:
             return client.get("/health", headers={"Host": host}).status_code
@@ -492,6 +493,8 @@ def test_a_page_of_another_site_cannot_ask_under_its_own_name(service: Service, 
             "127.0.0.1:8000",
             "[::1]:8000",
             "[::1]",
+            "[0:0:0:0:0:0:0:1]:8000",
+            "[::ffff:7f00:1]:8000",  # as browsers spell 127.0.0.1 written as IPv6
             own,
             "models.example.org",
         ):
@@ -515,9 +518,14 @@ def test_a_page_of_another_site_cannot_ask_under_its_own_name(service: Service, 
 
 
 def test_where_others_reach_a_service_any_name_will_do_unless_names_are_given() -> None:
-    assert accepted_hosts("0.0.0.0", []) is None
-    assert accepted_hosts("models.example.org", []) is None
-    assert accepted_hosts("10.0.0.7", ["models.example.org"]) == {
+    for bound, address in (
+        ("0.0.0.0", "0.0.0.0"),
+        ("::", "::"),
+        ("models.example.org", "10.0.0.7"),
+        ("::ffff:10.0.0.7", "::ffff:10.0.0.7"),
+    ):
+        assert accepted_hosts(bound, address, []) is None
+    assert accepted_hosts("10.0.0.7", "10.0.0.7", ["models.example.org"]) == {
         "10.0.0.7",
         "127.0.0.1",
         "::1",
@@ -526,7 +534,34 @@ def test_where_others_reach_a_service_any_name_will_do_unless_names_are_given() 
     }
     for wrong in ("http://models.example.org", "", ":8000"):
         with pytest.raises(ConfigError, match=f"--allow-host: got {wrong!r}, expected a host alone"):
-            accepted_hosts("127.0.0.1", [wrong])
+            refuse_no_names([wrong])
+
+
+@pytest.mark.parametrize(
+    ("bound", "address"),
+    [
+        ("LOCALHOST", "127.0.0.1"),
+        ("127.1", "127.0.0.1"),
+        ("ip6-localhost", "::1"),
+        ("my-machine", "127.0.1.1"),  # what Debian writes into /etc/hosts
+        ("::ffff:127.0.0.1", "::ffff:127.0.0.1"),
+    ],
+)
+def test_this_machine_alone_however_it_is_spelt_is_asked_by_its_own_names(bound: str, address: str) -> None:
+    names = {"127.0.0.1", "::1", "localhost", address.removeprefix("::ffff:")}
+    assert accepted_hosts(bound, address, []) == names | {bound.lower().removeprefix("::ffff:")}
+
+
+def test_whether_others_reach_a_host_is_judged_by_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_such_name(*_: object, **__: object) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    for alone in ("127.0.0.1", "127.0.0.2", "::1", "::ffff:127.0.0.1", "localhost", "LOCALHOST", "127.1"):
+        assert is_loopback(alone), alone
+    for reached in ("0.0.0.0", "::", "10.0.0.7", "::ffff:10.0.0.7", "10.7", "a" * 64):
+        assert not is_loopback(reached), reached
+    monkeypatch.setattr(socket, "getaddrinfo", no_such_name)
+    assert not is_loopback("no.such.name")
 
 
 def test_a_service_that_cannot_be_is_refused_at_the_start(

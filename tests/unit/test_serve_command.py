@@ -122,6 +122,40 @@ def test_it_is_asked_under_its_own_names_alone(running: Running) -> None:
         assert httpx2.get(f"{running.address}health", headers={"Host": host}).status_code == status
 
 
+def _require_ipv6(host: str) -> None:
+    try:
+        with socket.socket(socket.AF_INET6) as listening:
+            listening.bind((host, 0))
+    except OSError as error:
+        pytest.skip(f"no IPv6 on this machine: {error}")
+
+
+@pytest.mark.parametrize("host", ["LOCALHOST", "127.1", "::ffff:127.0.0.1"])
+def test_where_it_listens_is_judged_by_its_socket(host: str) -> None:
+    """However this machine alone is spelt, a page of another site gets no answer (DNS rebinding)."""
+    if ":" in host:
+        _require_ipv6(host)
+    statuses, threads = {}, []
+
+    def use(line: str) -> None:
+        if " on http" in line:
+            port = int(line.split(" on ")[1].split("/")[2].rpartition(":")[2])
+            threads.append(threading.Thread(target=ask_and_end, args=(port,)))
+            threads[0].start()
+
+    def ask_and_end(port: int) -> None:
+        try:
+            for name in ("evil.example", "localhost", "127.0.0.1"):
+                got = httpx2.get(f"http://127.0.0.1:{port}/health", headers={"Host": f"{name}:{port}"})
+                statuses[name] = got.status_code
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    start.run(Service(small_student(), device="cpu"), host=host, port=0, end_seconds=5.0, say=use)
+    threads[0].join(20)
+    assert statuses == {"evil.example": 400, "localhost": 200, "127.0.0.1": 200}
+
+
 def test_told_to_end_it_answers_what_it_has_begun(running: Running) -> None:
     sequences = decode(random_sequences(3, LENGTH))
     asked = {"target": "Dev", "background": "100", "format": "svg"}

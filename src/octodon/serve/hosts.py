@@ -6,8 +6,9 @@ only this machine can reach. The browser still names the page's host in each req
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from octodon.errors import ConfigError
 
@@ -15,41 +16,62 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches the host."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    """Whether only this machine reaches the host: an address, or what a name or another spelling of one stands for."""
+    address = _address(host)
+    if address is None:
+        try:
+            address = _address(str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0]))
+        except (OSError, UnicodeError):  # no such name
+            return False
+    return address is not None and address.is_loopback
 
 
-def accepted_hosts(bound: str, allowed: Sequence[str]) -> frozenset[str] | None:
-    """Return the names under which a service may be asked, or None for every name.
-
-    Parameters
-    ----------
-    bound : str
-        Where it listens. Where others reach it, they may do so by any name, unless names are given.
-    allowed : sequence of str
-        Names given by whoever starts it, such as that of a proxy.
+def refuse_no_names(allowed: Sequence[str]) -> None:
+    """Refuse what is given as a name, such as that of a proxy, and is none.
 
     Raises
     ------
     ConfigError
-        What is given is no name.
+        With the first one.
     """
     for name in allowed:
         if not host_name(name) or "/" in name:
             raise ConfigError(
                 f"--allow-host: got {name!r}, expected a host alone, such as models.example.org"
             )
-    if not allowed and not is_loopback(bound):
+
+
+def accepted_hosts(bound: str, address: str, allowed: Sequence[str]) -> frozenset[str] | None:
+    """Return the names under which a service may be asked, or None for every name.
+
+    Parameters
+    ----------
+    bound : str
+        Where it was told to listen: an address in any spelling, or a name.
+    address : str
+        Where it listens, as the socket says. Where others reach it, they may do so by any name, unless names are given.
+    allowed : sequence of str
+        Names given by whoever starts it.
+    """
+    if not allowed and not is_loopback(address):
         return None
-    return frozenset(host_name(name) for name in (*LOOPBACK, bound, *allowed))
+    return frozenset(host_name(name) for name in (*LOOPBACK, bound, address, *allowed))
 
 
 def host_name(host: str) -> str:
-    """Return a host without its port, in lower case: "localhost" of "LOCALHOST:8000", "::1" of "[::1]:8000"."""
+    """Return a host without its port, in one spelling: "localhost" of "LOCALHOST:8000", "::1" of "[0:0::1]:8000"."""
     if host.startswith("["):
-        return host[1:].partition("]")[0].lower()
-    name = host if host.count(":") > 1 else host.partition(":")[0]
-    return name.removesuffix(".").lower()
+        name = host[1:].partition("]")[0]
+    else:
+        name = host if host.count(":") > 1 else host.partition(":")[0]
+    address = _address(name)
+    return name.removesuffix(".").lower() if address is None else str(address)
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    """Return an address, as IPv4 where it is only written as IPv6 ("::ffff:127.0.0.1"), or None where it is none."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address

@@ -12,7 +12,7 @@ import uvicorn
 
 from octodon.errors import RunError
 from octodon.serve.app import make_app
-from octodon.serve.hosts import accepted_hosts
+from octodon.serve.hosts import accepted_hosts, refuse_no_names
 from octodon.serve.service import Service
 
 _BACKLOG = 512
@@ -46,10 +46,11 @@ def run(
     RunError
         Nobody can listen there.
     """
-    hosts = accepted_hosts(host, allowed)
+    refuse_no_names(allowed)
     listening = _listen(host, port)
-    port = listening.getsockname()[1]
-    app = make_app(service, title=title, hosts=hosts)
+    # whether others reach it is judged by the socket: "127.1", or a name of this machine, is not seen to be loopback
+    address, port = listening.getsockname()[:2]
+    app = make_app(service, title=title, hosts=accepted_hosts(host, address, allowed))
     config = uvicorn.Config(
         app,
         log_level="warning",
