@@ -532,9 +532,25 @@ def test_where_others_reach_a_service_any_name_will_do_unless_names_are_given() 
         "localhost",
         "models.example.org",
     }
-    for wrong in ("http://models.example.org", "", ":8000"):
-        with pytest.raises(ConfigError, match=f"--allow-host: got {wrong!r}, expected a host alone"):
-            refuse_no_names([wrong])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *("", ":8000", "http://a.org", "a.org/path", "a.org:x", "*", "*.a.org", ".a.org", "a.org,b.org"),
+        *("a b", "a.org\n", "a.org:", "b\xfccher.org", "[::1", "[a.org]", "[]:80", "::1::", "a:b:c"),
+    ],
+)
+def test_what_no_request_could_name_is_refused(wrong: str) -> None:
+    """It would match nothing: a service that answers nobody, or others than was meant."""
+    with pytest.raises(ConfigError, match=r"--allow-host: .*, expected one host, .*; repeat") as caught:
+        refuse_no_names(["models.example.org", wrong])
+    assert repr(wrong) in str(caught.value)
+
+
+def test_hosts_with_and_without_port_are_names() -> None:
+    refuse_no_names(["models.example.org", "Models.example.org.:443", "xn--bcher-kva.example", "my_host:80"])
+    refuse_no_names(["10.0.0.7", "10.0.0.7:80", "fd00::7", "[fd00::7]", "[fd00::7]:80"])
 
 
 @pytest.mark.parametrize(

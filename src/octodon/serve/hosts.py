@@ -6,6 +6,7 @@ only this machine can reach. The browser still names the page's host in each req
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -13,6 +14,9 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from octodon.errors import ConfigError
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(:[0-9]+)?")
+"""A host as a browser names it, so without letters that it writes in others (xn--); "_" is in names of Docker's networks."""
+_IPV6 = re.compile(r"\[([^\]]+)\](:[0-9]+)?")
 
 
 def is_loopback(host: str) -> bool:
@@ -35,9 +39,10 @@ def refuse_no_names(allowed: Sequence[str]) -> None:
         With the first one.
     """
     for name in allowed:
-        if not host_name(name) or "/" in name:
+        ipv6 = _IPV6.fullmatch(name)
+        if not _NAME.fullmatch(name) and _address(ipv6[1] if ipv6 else name) is None:
             raise ConfigError(
-                f"--allow-host: got {name!r}, expected a host alone, such as models.example.org"
+                f"--allow-host: got {name!r}, expected one host, such as models.example.org; repeat the option for more names"
             )
 
 
