@@ -48,7 +48,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def running(folder: Path) -> Iterator[Running]:
     command = [sys.executable, "-m", "octodon.cli.main", "serve", str(folder / "student"), "--port", "0"]
-    process = subprocess.Popen([*command, "--device", "cpu"], stderr=subprocess.PIPE, text=True)
+    command += ["--device", "cpu", "--allow-host", "models.example.org"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     line = process.stderr.readline()
     assert " on http://127.0.0.1:" in line, line + process.stderr.read()
@@ -118,8 +119,15 @@ def test_the_page_has_logos_and_variants_with_their_std(page: Browser, folder: P
 
 
 def test_it_is_asked_under_its_own_names_alone(running: Running) -> None:
-    for host, status in ((running.address.split("/")[2], 200), ("localhost", 200), ("evil.example", 400)):
-        assert httpx2.get(f"{running.address}health", headers={"Host": host}).status_code == status
+    own = running.address.split("/")[2]
+    for host, status in (
+        (own, 200),
+        ("localhost", 200),
+        ("models.example.org", 200),
+        ("evil.example", 400),
+        ("example.org", 400),
+    ):
+        assert httpx2.get(f"{running.address}health", headers={"Host": host}).status_code == status, host
 
 
 def _require_ipv6(host: str) -> None:
