@@ -68,7 +68,7 @@ def motifs(
     quiet: Quiet = False,
 ) -> None:
     """Find recurring motifs in maps with modisco-lite, weighted by how sure the members are, and name them."""
-    from octodon.atomic import settled, write_text
+    from octodon.atomic import write_text
     from octodon.attribution.motifs import few_motifs, find_motifs, name_patterns, read_meme
     from octodon.attribution.save import load_attribution
     from octodon.cli.output import counting, say
@@ -80,7 +80,6 @@ def motifs(
         if remark := few_motifs(meme):
             say(f"note: {remark}")
     if source.is_dir():
-        settled(source / "ensemble")  # which explain_run asks for, and a killed writer may have set aside
         with counting("maps", quiet) as count:
             maps: Attribution = explain_run(
                 source,

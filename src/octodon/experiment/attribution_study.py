@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 
 from octodon.artifact.bundle import load
-from octodon.atomic import atomic_file, write_json, write_text
+from octodon.atomic import settled, write_json, write_text
 from octodon.attribution.attribute import attribute
 from octodon.attribution.compare import StudyMaps, compare, observed
 from octodon.attribution.record import Attribution, centred, one_hot_of
@@ -24,6 +24,7 @@ from octodon.distillation.student import Student
 from octodon.ensemble.ensemble import Ensemble
 from octodon.errors import ConfigError, DataError, RunError
 from octodon.experiment.finished import load_examples, load_models
+from octodon.experiment.folder import write_parquet
 from octodon.experiment.planted import read_planted
 from octodon.registry import suggest
 from octodon.seq.codes import decode
@@ -138,7 +139,7 @@ def explain_run(
         As ``study_run``.
     """
     for part in ("config.toml", "ensemble"):
-        if not (run / part).exists():
+        if not settled(run / part).exists():
             raise RunError(f"{run}: no {part} here; give the folder of a finished run, or maps (.h5)")
     ensemble = load(run / "ensemble", backbone=backbone)
     test = load_examples(run)[1].subset("test")
@@ -323,8 +324,7 @@ def write_study(found: Study, run: Path) -> list[Path]:
         file.unlink(missing_ok=True)
     write_text(files[0], found.table.to_csv(sep="\t", index=False, float_format="%.6g"))
     for file, frame in zip(files[1:3], (found.per_sequence, found.logos), strict=True):
-        with atomic_file(file) as partial:
-            frame.to_parquet(partial, index=False)
+        write_parquet(frame, file)
     similarity_figure(found.per_sequence, files[3])
     variability_figure(found.per_sequence, files[4])
     write_json(run / SETTINGS, found.settings)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from octodon.artifact.bundle import load, read_provenance, save
 from octodon.artifact.seen import save_seen
-from octodon.atomic import atomic_file
+from octodon.atomic import settled
 from octodon.baselines.fit import make_baseline
 from octodon.calibration.fit import fit_calibration
 from octodon.data.calibration_rows import CALIBRATION
@@ -26,7 +26,7 @@ from octodon.ensemble.train import train_ensemble
 from octodon.errors import RunError
 from octodon.experiment.config import ExperimentConfig, load_config
 from octodon.experiment.detect import check_detector, detecting
-from octodon.experiment.folder import RunFolder, claim
+from octodon.experiment.folder import RunFolder, claim, write_parquet
 from octodon.experiment.prepare import hashes, prepare
 from octodon.experiment.stages import Say, Stages, evaluated_splits
 from octodon.experiment.uncertainty import Calibrations, check_calibration, evaluate_uncertainty
@@ -117,7 +117,7 @@ def run_baseline(stages: Stages, name: str, settings: Mapping[str, Any]) -> pd.D
     """
     path = stages.folder.path / "baselines" / name
     made_of = {"name": name, "settings": dict(settings)}
-    if (path / "config.json").is_file():
+    if (settled(path) / "config.json").is_file():
         if read_provenance(path).get("baseline") != made_of:
             raise RunError(
                 f"{path}: holds this baseline with other settings; move it away first, nothing is written over"
@@ -193,8 +193,9 @@ def _evaluate(stages: Stages, name: str, model: Ensemble) -> pd.DataFrame:
         rows = stages.examples.subset(split)
         said = _ask(stages, model, rows)
         answer = said if model.calibration is None else model.calibration.apply(said)
-        with atomic_file(results / f"predictions_{split}_{name}.parquet") as partial:
-            predictions_frame(answer, rows.targets).to_parquet(partial, index=False)
+        write_parquet(
+            predictions_frame(answer, rows.targets), results / f"predictions_{split}_{name}.parquet"
+        )
         replicates = noise.subset(split)
         activity = evaluate_split(
             split=split,

@@ -8,11 +8,12 @@ from pathlib import Path
 import pandas as pd
 
 from octodon.artifact.bundle import load
-from octodon.atomic import atomic_file, settled
+from octodon.atomic import settled
 from octodon.baselines.kmer_ridge import KmerRidge, fit_kmer_ridge
 from octodon.data.examples import Examples
 from octodon.ensemble.ensemble import Ensemble
 from octodon.experiment.finished import load_examples
+from octodon.experiment.folder import write_parquet
 from octodon.metrics.evaluate import evaluate_split, predictions_frame, read_metrics, write_metrics
 from octodon.records import Prediction
 
@@ -71,5 +72,4 @@ def write_beside(folder: Path, split: str, rows: Examples, said: Sequence[tuple[
         A file cannot be written.
     """
     for model, prediction in said:
-        with atomic_file(folder / f"{model}_{split}.parquet") as partial:
-            predictions_frame(prediction, rows.targets).to_parquet(partial, index=False)
+        write_parquet(predictions_frame(prediction, rows.targets), folder / f"{model}_{split}.parquet")

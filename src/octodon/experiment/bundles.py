@@ -70,8 +70,8 @@ def calibrate(stages: Stages, trained: Trained) -> Calibrations:
 def _store(folder: RunFolder, made: Calibrations, trained: Trained, said: Answers) -> None:
     """Store the calibrations in the bundles of students and ensemble."""
     save_calibration(folder.path / "student", made.by_model["student", trained.best])
-    for index in range(len(trained.students)) if len(trained.students) > 1 else ():
-        save_calibration(_bundle_of(folder, index), made.by_model["student", index])
+    for index, student in enumerate(trained.students) if len(trained.students) > 1 else ():
+        save_calibration(_bundle_of(folder, student.fitted.index), made.by_model["student", index])
     if said.members is not None and _has_ensemble(folder):
         save_calibration(folder.path / "ensemble", made.by_model["ensemble", 0])
 
