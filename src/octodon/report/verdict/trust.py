@@ -46,10 +46,7 @@ def _training(facts: RunFacts) -> Finding:
     if not facts.n_networks:
         return Finding(name=name, status=Status.PASS, says="members came from elsewhere")
     share = facts.n_unfinished / facts.n_networks
-    says = (
-        f"{facts.n_unfinished} of {facts.n_networks} networks were still improving in their last epoch "
-        "(none whose schedule took its rate to nothing counts)"
-    )
+    says = f"{facts.n_unfinished} of {facts.n_networks} networks were still improving in their last epoch"
     status = Status.PASS if share < UNFINISHED_WARN else Status.WARN
     return judged(name, status, says, "raise [ensemble.training] epochs, or [distill.training] epochs")
 
