@@ -22,6 +22,7 @@ from octodon.atomic import atomic_file
 from octodon.distillation.student import Student
 from octodon.ensemble.ensemble import Ensemble
 from octodon.errors import ConfigError, RunError
+from octodon.handover.flat_axes import without_flat_axes
 from octodon.handover.whole import Assembled, assemble
 from octodon.records import Prediction
 from octodon.seq.codes import random_codes
@@ -124,6 +125,7 @@ def to_onnx(assembled: Assembled, model: Student | Ensemble) -> bytes:
             f"export: {_backbone(model)} cannot be written as ONNX ({reason}); use operations that ONNX {OPSET} has"
         ) from error
     graph = onnx.load_model_from_string(buffer.getvalue())
+    without_flat_axes(graph.graph)
     onnx.helper.set_model_props(graph, metadata(assembled, model))
     graph.producer_name, graph.producer_version = "octodon", octodon.__version__
     return graph.SerializeToString()
