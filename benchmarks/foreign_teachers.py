@@ -45,12 +45,14 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of the tables")
     parser.add_argument("--out", type=Path, required=True, help="Markdown table to write")
+    parser.add_argument("--sets", default=",".join(SETS), help="names, comma between")
     parser.add_argument("--members", type=int, default=4)
     given = parser.parse_args()
     names = ["mean against teachers'", "activity", "activity of the teachers", "epistemic std"]
     lines = [["data", "students learn from", "batches", *names, "seconds"]]
     with tempfile.TemporaryDirectory() as folder:
-        for name, how in SETS.items():
+        for name in given.sets.split(","):
+            how = SETS[name]
             examples = prepare(experiment(name, given.data, Path(folder)))
             examples = subsample(examples, fraction=how["fraction"], seed=0)
             for teachers_are in ("networks", "a table"):
