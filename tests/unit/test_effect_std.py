@@ -13,7 +13,7 @@ from tiny import TARGETS, LinearBackbone, TinyBackbone, ensemble, examples
 from octodon.artifact.bundle import load, save
 from octodon.artifact.factors import FILE
 from octodon.distillation.distill import distill
-from octodon.distillation.effects import learn_effects, random_alleles
+from octodon.distillation.effects import _Said, learn_effects, random_alleles
 from octodon.distillation.student import Student
 from octodon.ensemble.ensemble import Ensemble
 from octodon.ensemble.execution import Execution
@@ -205,3 +205,14 @@ def test_effects_are_learnt_on_the_device_that_was_asked_for(monkeypatch: pytest
     train, valid = (random_codes((n, L), np.random.default_rng(n)) for n in (40, 20))
     learn_effects(_student(), _members(), train, valid, seed=0, execution=Execution(device="cpu"))
     assert set(asked) == {"cpu"}
+
+
+def test_hidden_features_are_the_same_of_both_sequences_and_keep_their_mean() -> None:
+    features = torch.randn(1, 400, 50, generator=torch.Generator().manual_seed(0)) + 2
+    nothing = torch.zeros(2, 400, 1)
+    pair = _Said(features=torch.cat([features, features]), means=nothing, stds=nothing)
+    centre = features[0].mean(0)
+    one, other = pair.with_hidden(centre, torch.Generator().manual_seed(1)).features
+    assert torch.equal(one, other)  # equal sequences stay equal: the std of their difference is zero
+    assert (one == centre).float().mean() == pytest.approx(0.3, abs=0.01)
+    torch.testing.assert_close(one.mean(0), centre, rtol=0, atol=0.25)
