@@ -216,3 +216,15 @@ def test_hidden_features_are_the_same_of_both_sequences_and_keep_their_mean() ->
     assert torch.equal(one, other)  # equal sequences stay equal: the std of their difference is zero
     assert (one == centre).float().mean() == pytest.approx(0.3, abs=0.01)
     torch.testing.assert_close(one.mean(0), centre, rtol=0, atol=0.25)
+
+
+def test_scaled_stds_are_multiplied_and_nothing_else() -> None:
+    generator = torch.Generator().manual_seed(2)
+    made = FactorMap(n_features=6, n_targets=2)
+    torch.nn.init.normal_(made.pair.get_parameter("2.weight"), generator=generator)
+    features, mean = (torch.randn(2, 20, n, generator=generator) for n in (6, 2))
+    std = torch.rand(2, 20, 2, generator=generator) + 0.1
+    factors = torch.stack([made(*one) for one in zip(features, std, strict=True)])
+    before = made.std(factors, mean, std)
+    made.scale(torch.tensor([2.0, 0.5]))
+    torch.testing.assert_close(made.std(factors, mean, std), before * torch.tensor([2.0, 0.5]))

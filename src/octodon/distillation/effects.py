@@ -31,7 +31,7 @@ _SMALL = 0.02
 _EPOCHS, _BATCH, _RATE, _DECAY = 12, 512, 4e-3, 1e-3
 _HIDDEN_SHARE = 0.3
 """Of the features of a pair, in training: 50,000 pairs are few for a map of hundreds of features. With none hidden r on held-out variants
-of the promoter tiles was .83 / .85, with these .85 / .86 (benchmarks/results/variants.md)."""
+of validation sequences was .83 / .85, with these .84 / .86 (promoter tiles; benchmarks/results/variants.md)."""
 _INDEL_SHARE, _LONGEST_INDEL_BP = 0.3, 5
 
 
@@ -86,7 +86,7 @@ def learn_effects(
     with torch.no_grad():
         said = beside.std(fitted)
         # members are surer of sequences that they know: the size is taken from those that they do not
-        fitted.get_buffer("unit").mul_(checked.mean(0) / said.mean(0).clamp(min=1e-12))
+        fitted.scale(checked.mean(0).clamp(min=1e-12) / said.mean(0).clamp(min=1e-12))
         said = beside.std(fitted)
     naive, true = beside.stds.square().sum(0).sqrt().numpy(), checked.numpy()
     return EffectStd(

@@ -65,6 +65,11 @@ class FactorMap(nn.Module):
         ]
         return unit * apart * torch.exp(factors[:, :, -1].sum(0) + self.pair(torch.cat(said, 1)))
 
+    def scale(self, by: Float[Tensor, " t"]) -> None:
+        """Multiply the stds by numbers above 0; ``unit`` would not do, the gate of a pair sees it as well."""
+        with torch.no_grad():
+            self.pair.get_parameter("2.bias").add_(torch.log(by))
+
     def _log_std(self, std: Float[Tensor, "n t"]) -> Float[Tensor, "n t"]:
         logarithm = torch.log(std / self.get_buffer("unit") + _SMALL)
         return (logarithm - self.get_buffer("std_centre")) / self.get_buffer("std_spread")
