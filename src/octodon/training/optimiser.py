@@ -27,7 +27,7 @@ _NEWTON_SCHULZ_STEPS = 5
 _ADAM_SIZE = 0.2
 """Root mean square of a typical step of Adam, in learning rates (Liu et al. 2025, arXiv 2502.16982, section 2.2)."""
 _WORTH_BFLOAT16 = 12_000_000
-"""Multiplications of an iteration: below, a CPU takes longer to begin a product of bfloat16 than float32 to end it."""
+"""Multiplications and additions of an iteration: below, a CPU takes longer to begin a product of bfloat16 than float32 to end it."""
 
 MatrixType = Literal["float32", "bfloat16"]
 
