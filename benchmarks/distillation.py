@@ -42,6 +42,9 @@ EVOAUG = {"copies": 0, "training": {"epochs": 40, "augment": [{"name": "evoaug"}
 ADAM = {"training": {"optimiser": "adam", "learning_rate": 3e-3}}
 WAYS: dict[str, dict[str, Any]] = {
     "default": {},
+    "6 copies, 3 epochs": {"copies": 6, "training": {"epochs": 3}},
+    "12 copies, 3 epochs": {"copies": 12, "training": {"epochs": 3}},
+    "48 copies, 3 epochs": {"copies": 48, "training": {"epochs": 3}},
     "24 copies once": {"training": {"epochs": 1}},
     "24 copies twice": {"training": {"epochs": 2}},
     "24 copies, 4 epochs": {"training": {"epochs": 4}},
@@ -54,8 +57,8 @@ WAYS: dict[str, dict[str, Any]] = {
     "default, by Adam": ADAM,
     "48 copies once, by Adam, training rows too": merge(ADAM, {"labels": "in_sample", "copies": 48}),
     "paper": {"preset": "paper"},
-    "paper + evoaug replace": merge(EVOAUG, {"dynamic": "replace"}),
-    "paper + evoaug append": merge(EVOAUG, {"dynamic": "append"}),
+    "EvoAug afresh (replace)": merge(EVOAUG, {"dynamic": "replace"}),
+    "EvoAug afresh (append)": merge(EVOAUG, {"dynamic": "append"}),
 }
 
 
