@@ -72,6 +72,23 @@ def models(data, split, seed):
     return rows, named_predictions(members, [student])
 
 
+@pytest.mark.parametrize(
+    ("method", "options"), [("scaling", {}), ("isotonic", {}), ("normalised", {"scale": "total"})]
+)
+def test_members_without_a_std_are_left_out_where_a_std_is_scaled(method, options):
+    data = with_calibration(150)
+    rows, named = models(data, "calibration", 0)
+    named = [
+        (m, i, replace(p, aleatoric_std=None)) for m, i, p in named
+    ]  # a head that learns the activity alone
+    config = CalibrateSection(method=method, options=options)
+    assert check_calibration(config, data) is None
+    made = calibrate_all(named, rows, config, seed=0)
+    assert set(made.by_model) == {("ensemble", 0), ("student", 0)}
+    found = evaluate_uncertainty("test", rows, named, made)
+    assert set(found.metrics["model"]) == {"ensemble", "student"}
+
+
 def test_every_model_is_calibrated_and_scored():
     data = with_calibration(150)
     rows, calibration_models = models(data, "calibration", 0)

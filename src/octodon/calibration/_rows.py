@@ -72,10 +72,14 @@ class Method(Protocol):
         ...
 
 
+class NoStd(DataError):
+    """A method that scales the model's std was given a model that says none."""
+
+
 def total_std(rows: Rows) -> Float[ndarray, " n"]:
     """Return the total std of a model that gives one; a DataError otherwise."""
     if rows.total_std is None:
-        raise DataError(
+        raise NoStd(
             "calibration: the model gives no std to scale; use the method 'split' or 'components', which need none"
         )
     return rows.total_std

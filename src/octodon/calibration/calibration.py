@@ -55,7 +55,12 @@ class Calibration:
         """Whether coverage is guaranteed for values that are exchangeable with those of the calibration."""
         return methods[self.method].conformal
 
-    def describe(self, level: float | None = None, replicates: int | None = None) -> str:
+    @property
+    def answers_any_replicates(self) -> bool:
+        """Whether intervals can be for another number of replicates than that of the calibration rows."""
+        return scales_noise(self.method) and "aleatoric_std" in self.parts
+
+    def describe(self, level: float | None = None, replicates: int | ndarray | None = None) -> str:
         """Return what is written beside an interval: "components, level 0.9, mean of 3 replicates"."""
         counts = self._replicates(replicates)
         return f"{self.method}, level {self.level if level is None else level:g}, {_means_of(counts)}"
@@ -65,7 +70,7 @@ class Calibration:
         prediction: Prediction,
         level: float | None = None,
         *,
-        replicates: int | None = None,
+        replicates: int | Real[ndarray, "n t"] | None = None,
         ood_score: Float[ndarray, " n"] | None = None,
     ) -> Prediction:
         """Return the prediction with ``calibrated_std``, ``lower``, ``upper``, ``level`` and ``interval``.
@@ -76,10 +81,10 @@ class Calibration:
         ----------
         level : float, optional
             Default: that of the calibration.
-        replicates : int, optional
-            R of the measured value that the interval is for. Default: that of the calibration. Another R needs a
-            model that predicts the noise, and a Gaussian method: conformal intervals hold for values measured as
-            those of the calibration were.
+        replicates : int or (n, t) array, optional
+            R of the measured value that the interval is for, of all or of each. Default: that of the calibration. Another R
+            needs a model that predicts the noise, and a Gaussian method (``answers_any_replicates``): conformal intervals
+            hold for values measured as those of the calibration were.
         ood_score : (n,) array, optional
             For the method "mondrian_ood". Default: that of the prediction.
 
@@ -160,18 +165,21 @@ class Calibration:
                 f"{where}: not a calibration ({type(error).__name__}: {error}); the file is damaged, calibrate again"
             ) from None
 
-    def _replicates(self, asked: int | None) -> tuple[int, ...] | None:
-        if asked is None or self.replicates == (asked,) * len(self.target_names):
+    def _replicates(self, asked: int | ndarray | None) -> tuple[int, ...] | ndarray | None:
+        if asked is None:
             return self.replicates
-        if asked < 1:
-            raise ConfigError(f"replicates: {asked}; expected 1 or more")
-        if self.is_conformal or self.method == "isotonic" or "aleatoric_std" not in self.parts:
+        each = np.asarray(asked) if isinstance(asked, np.ndarray) else (asked,) * len(self.target_names)
+        if self.replicates is not None and (np.asarray(each) == np.array(self.replicates)).all():
+            return self.replicates
+        if np.min(each) < 1:
+            raise ConfigError(f"replicates: {np.min(each)}; expected 1 or more")
+        if not self.answers_any_replicates:
             raise DataError(
                 f"calibration by {self.method}: made for values as they were measured ({_means_of(self.replicates)}), asked "
-                f"for the mean of {asked}; only a model with an aleatoric std, calibrated by 'components' or 'scaling', "
+                f"for the {_means_of(each)}; only a model with an aleatoric std, calibrated by 'components' or 'scaling', "
                 f"answers for another number of replicates"
             )
-        return (asked,) * len(self.target_names)
+        return each
 
     def _check(self, prediction: Prediction) -> None:
         if prediction.target_names != self.target_names:
@@ -184,6 +192,11 @@ class Calibration:
                 f"calibration: made for a model that gives {_and(self.parts)}, this one gives {_and(parts)}; calibrate it"
             )
         check_prediction(prediction)
+
+
+def scales_noise(method: str) -> bool:
+    """Whether a method scales the noise of each row, whatever its number of replicates; quantiles of errors cannot."""
+    return not (methods[method].conformal or method == "isotonic")
 
 
 def raw(prediction: Prediction) -> Prediction:
@@ -255,13 +268,12 @@ def _need_finite(value: Any) -> None:
         raise ValueError(f"{value} is no finite number")
 
 
-def _means_of(replicates: tuple[int, ...] | None) -> str:
+def _means_of(replicates: tuple[int, ...] | ndarray | None) -> str:
     """Return "mean of 3 replicates", or of each target's own number where they differ."""
     if replicates is None:
         return "as measured"
-    if set(replicates) == {1}:
-        return "one measurement"
-    return f"mean of {' or '.join(str(n) for n in sorted(set(replicates)))} replicates"
+    counts = np.unique(np.asarray(replicates)).tolist()
+    return "one measurement" if counts == [1] else f"mean of {' or '.join(map(str, counts))} replicates"
 
 
 def _and(names: tuple[str, ...]) -> str:

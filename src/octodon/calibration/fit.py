@@ -11,7 +11,13 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from octodon.calibration._rows import Method
-from octodon.calibration.calibration import Calibration, check_prediction, parts_of, rows_per_target
+from octodon.calibration.calibration import (
+    Calibration,
+    check_prediction,
+    parts_of,
+    rows_per_target,
+    scales_noise,
+)
 from octodon.calibration.methods import methods
 from octodon.errors import ConfigError, DataError
 from octodon.records import Prediction, check_level
@@ -48,8 +54,10 @@ def fit_calibration(
     level : float
         Default level of the intervals; there must be enough rows for it.
     replicates : int, (n, t) array or None
-        Of how many replicates each measured value is the mean. An array is used row by row, and the commonest
-        count of each target is what intervals are for by default. None = not known.
+        Of how many replicates each measured value is the mean. Of an array, the commonest count of each target is what
+        intervals are for by default. Methods that scale the noise ("components", "scaling") take each row's own count;
+        those that rank errors take the commonest for all rows, so that their scores stay exchangeable with those of new
+        values, measured now more often and now less. None = not known.
     ood_score : (n,) array, optional
         For "mondrian_ood". Default: that of the prediction.
     options : mapping, optional
@@ -77,6 +85,7 @@ def fit_calibration(
     present = ~np.isnan(measured)
     ood_score = prediction.ood_score if ood_score is None else ood_score
     typical, counts = _counts(replicates, present)
+    counts = counts if scales_noise(method) else typical
     per_target: list[Method] = []
     for target, rows in enumerate(rows_per_target(prediction, counts, ood_score)):
         name, kept = prediction.target_names[target], present[:, target]
@@ -92,7 +101,7 @@ def fit_calibration(
             fitted = chosen.fit(rows.take(kept), residual, **given)
             fitted.offsets(rows.take(kept), level)  # enough rows for the level?
         except DataError as error:
-            raise DataError(f"{name}: {error}") from None
+            raise type(error)(f"{name}: {error}") from None
         per_target.append(fitted)
     return Calibration(
         method=method,

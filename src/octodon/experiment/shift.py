@@ -21,7 +21,8 @@ from octodon.ensemble.execution import Execution
 from octodon.errors import ConfigError
 from octodon.experiment.finished import load_examples, load_models
 from octodon.experiment.shift_sets import read_set
-from octodon.experiment.uncertainty import replicate_counts
+from octodon.experiment.uncertainty import for_counts, replicate_counts
+from octodon.metrics.curves import at_levels
 from octodon.metrics.evaluate import evaluate_split
 from octodon.metrics.spread import LEVELS, Scored, evaluate_spread, spread_of, student_spread
 from octodon.metrics.tables import COLUMNS, write_metrics
@@ -217,7 +218,7 @@ def _evaluate(one: SequenceSet, ensemble: Ensemble, students: Sequence[Student],
     calibrations = {("ensemble", 0): ensemble.calibration}
     calibrations |= {("student", i): student.calibration for i, student in enumerate(students)}
     named = [("ensemble", 0, said.ensemble), *(("student", i, p) for i, p in enumerate(said.students))]
-    scored = [_scored(model, i, prediction, calibrations[model, i]) for model, i, prediction in named]
+    scored = [_scored(model, i, p, calibrations[model, i], one.n_replicates) for model, i, p in named]
     tables = [_against_ensemble(one, said, scored)]
     if one.measured is not None and not np.isnan(one.measured).all():
         tables.append(_against_measured(one, said, scored))
@@ -232,8 +233,10 @@ def _ask(one: SequenceSet, ensemble: Ensemble, students: Sequence[Student], devi
     return _Answers(members=members, ensemble=whole, students=answers)
 
 
-def _scored(model: str, index: int, prediction: Prediction, calibration: Calibration | None) -> Scored:
-    done = () if calibration is None else [calibration.apply(prediction, level) for level in LEVELS]
+def _scored(
+    model: str, index: int, prediction: Prediction, calibration: Calibration | None, counts: int | ndarray
+) -> Scored:
+    done = () if calibration is None else at_levels(for_counts(calibration, counts), prediction, LEVELS)
     return Scored(model=model, index=index, prediction=prediction, calibrated=done)
 
 

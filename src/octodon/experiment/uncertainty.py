@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from octodon.atomic import atomic_file
+from octodon.calibration._rows import NoStd
 from octodon.calibration.calibration import Calibration
 from octodon.calibration.fit import MIN_ROWS, check_options, fit_calibration
 from octodon.data.calibration_rows import CALIBRATION, MIN_VALID
@@ -111,7 +113,10 @@ def check_calibration(config: CalibrateSection, examples: Examples, *, detects: 
 def calibrate_all(
     predictions: Sequence[Named], rows: Examples, config: CalibrateSection, seed: int
 ) -> Calibrations:
-    """Return the calibration of every model, made on these rows."""
+    """Return the calibration of every model, made on these rows.
+
+    A single member may say no std (without a head that learns noise it has none); a method that scales one leaves it out.
+    """
 
     def fit(prediction: Prediction, method: str, options: dict[str, Any]) -> Calibration:
         return fit_calibration(
@@ -124,8 +129,15 @@ def calibrate_all(
             seed=seed,
         )
 
+    by_model = {}
+    for model, index, prediction in predictions:
+        try:
+            by_model[model, index] = fit(prediction, config.method, config.options)
+        except NoStd:
+            if model != "individual":
+                raise
     return Calibrations(
-        by_model={(m, i): fit(prediction, config.method, config.options) for m, i, prediction in predictions},
+        by_model=by_model,
         constant={(m, i): fit(prediction, "split", {}) for m, i, prediction in predictions if m == "student"},
     )
 
@@ -182,14 +194,14 @@ def evaluate_uncertainty(
     metrics, curves, coverage = [], [], []
     # One model after the other: intervals at twenty levels for all of them at once would fill the memory.
     for named in predictions:
-        one = _scored(named, calibrations.by_model)
+        one = _scored(named, calibrations.by_model, counts)
         metrics.append(evaluate_spread([one], split=split, measured=measured, n_replicates=counts))
         curves.append(interval_curves([one], measured, counts))
         judged = [(one.model, one.index, said) for said in one.calibrated if said.level in LEVELS]
         if judged and one.model != "individual":
             coverage.append(coverage_by_cell(judged, measured, strata, split=split))
         if named[:2] in calibrations.constant:
-            flat = interval_curves([_scored(named, calibrations.constant)], measured, counts)
+            flat = interval_curves([_scored(named, calibrations.constant, counts)], measured, counts)
             curves.append(flat.loc[flat["quantity"] == "calibrated"].assign(quantity="constant"))
     if ensemble is not None:
         students = [prediction for model, _, prediction in predictions if model == "student"]
@@ -218,6 +230,13 @@ def replicate_counts(rows: Examples) -> int | ndarray:
     return 1 if rows.n_replicates is None else np.maximum(rows.n_replicates, 1)
 
 
+def for_counts(calibration: Calibration, counts: int | ndarray) -> Callable[[Prediction, float], Prediction]:
+    """Return how to calibrate predictions that are judged by means of ``counts`` replicates, row by row where they differ."""
+    if isinstance(counts, np.ndarray) and calibration.answers_any_replicates:
+        return partial(calibration.apply, replicates=counts)
+    return calibration.apply
+
+
 def _ood_tenths(train_codes: UInt8[ndarray, "m l"], codes: UInt8[ndarray, "n l"]) -> ndarray:
     """Return the tenth of each sequence by its unlikeness to (at most 5,000 of) the training sequences."""
     sample = np.random.default_rng(0).permutation(len(train_codes))[:_OOD_ROWS]
@@ -233,10 +252,12 @@ def _joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame()
 
 
-def _scored(named: Named, calibrations: Mapping[tuple[str, int], Calibration]) -> Scored:
+def _scored(
+    named: Named, calibrations: Mapping[tuple[str, int], Calibration], counts: int | ndarray
+) -> Scored:
     model, index, prediction = named
     calibration = calibrations.get((model, index))
-    done = () if calibration is None else at_levels(calibration.apply, prediction, CURVE_LEVELS)
+    done = () if calibration is None else at_levels(for_counts(calibration, counts), prediction, CURVE_LEVELS)
     return Scored(model=model, index=index, prediction=prediction, calibrated=done)
 
 

@@ -23,7 +23,8 @@ def learn_scale(
 
     "total" learns nothing from the residuals, so conformal guarantees are exact. "components" is fitted five times
     without a fifth of the rows, which are then divided by it, so that each score is that of a row the fit has not
-    seen; the std kept for later rows is that of all of them. (A third of the rows for the fit alone would be exact,
+    seen; the std kept for later rows is that of all of them, which has seen the scores' rows: over 200 draws of
+    heavy-tailed errors coverage was 0.2 to 0.6 points above the level with 100 rows, within 0.25 with 320 or more. (A third of the rows for the fit alone would be exact,
     too, but leaves fewer scores: at level 0.5 and 640 rows the sd of the coverage grows from 2.0 to 2.4 points.)
 
     The smallest total std seen becomes a floor: a smaller one, or zero, says nothing about how far errors reach.
