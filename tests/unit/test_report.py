@@ -1,6 +1,8 @@
 """The report: one file that needs nothing else, says what the numbers say, and can be read by everyone."""
 
 import base64
+import gzip
+import html
 import io
 import itertools
 import json
@@ -16,9 +18,12 @@ import pytest
 from finished_run import TARGETS, write_run
 
 from octodon.errors import DataError, RunError
+from octodon.metrics.tables import read_metrics, write_metrics
+from octodon.report.blocks import data_file
+from octodon.report.facts import endings_of
 from octodon.report.inline import draw
 from octodon.report.page import verdict_of, write_report
-from octodon.report.verdict import Status
+from octodon.report.verdict import Endings, Status
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "col"}
 
@@ -135,6 +140,73 @@ def test_the_data_behind_a_figure_are_those_of_the_run(finished, text):
     beside = pd.read_parquet(finished / "results" / "predictions_test.parquet")
     for target in TARGETS:
         np.testing.assert_allclose(inside[f"{target}_mean"], beside[f"{target}_mean"], rtol=1e-5)
+
+
+def test_a_large_table_is_packed_into_the_page_and_a_huge_one_lies_beside_it():
+    rng = np.random.default_rng(0)
+    large = pd.DataFrame({"a": rng.integers(0, 100, 150_000)})
+    link = data_file(large, "large.tsv", "results/large.parquet")
+    assert link == data_file(large, "large.tsv", "results/large.parquet")  # no time of day in it
+    assert (link.name, link.inside) == ("large.tsv.gz", True)
+    content = gzip.decompress(base64.b64decode(link.href.split(",")[1]))
+    pd.testing.assert_frame_equal(pd.read_csv(io.BytesIO(content), sep="\t"), large)
+    huge = pd.DataFrame({"a": rng.normal(size=200_000)})
+    assert data_file(huge, "huge.tsv", "results/huge.parquet").href == "results/huge.parquet"
+    assert data_file(huge, "huge.tsv") is None
+
+
+def history(rate, losses, network="member", index=0):
+    epochs = np.arange(1, len(losses) + 1)
+    columns = {
+        "network": network,
+        "index": index,
+        "epoch": epochs,
+        "valid_loss": losses,
+        "learning_rate": rate,
+    }
+    return pd.DataFrame(columns)
+
+
+def test_how_trainings_ended_is_counted_by_what_ended_them():
+    falling, risen = [3.0, 2.0, 1.0], [3.0, 1.0, 2.0]
+    to_nothing, steady = [1.0, 0.5, 0.0], [1.0, 1.0, 1.0]
+    parts = [
+        history(r, one, index=i)
+        for i, (r, one) in enumerate(itertools.product((to_nothing, steady), (falling, risen)))
+    ]
+    ended = endings_of(pd.concat(parts))
+    assert ended == Endings(networks=4, scheduled=2, scheduled_best_last=1, unfinished=1)
+    assert ended.words() == (
+        "the schedules of 2 of 4 networks ran to their end, 1 of them in their best epoch; "
+        "1 of 2 that stop early were still improving in their last epoch"
+    )
+    assert "improving" not in endings_of(parts[0]).words()
+
+
+def test_given_teachers_are_counted_and_the_command_that_repeats_says_so(tmp_path):
+    given = write_run(tmp_path / "given")
+    config = (given / "config.toml").read_text()
+    (given / "config.toml").write_text(config.replace("members = 3", "members = 10"))  # never trained here
+    data = json.loads((given / "data.json").read_text())
+    (given / "data.json").write_text(json.dumps(data | {"teachers": "12ab"}))
+    said = write_report(given).read_text(encoding="utf-8")
+    assert "distilled from 3 teachers from elsewhere" in said
+    assert "octodon distill" in said
+    assert "--teachers YOUR_TEACHERS" in said
+
+
+def test_what_was_added_to_a_run_comes_with_its_command(tmp_path):
+    run = write_run(tmp_path / "run")
+    asked = {"method": "ism", "targets": [TARGETS[0]], "sequences": 50, "background": 5, "seed": 3}
+    (run / "results" / "attribution_study.json").write_text(json.dumps(asked))
+    table = read_metrics(run / "results" / "metrics.tsv").query("model == 'student'")
+    write_metrics(table.assign(model="mc_dropout"), run / "results" / "baselines.tsv")
+    said = html.unescape(write_report(run).read_text(encoding="utf-8"))
+    assert (
+        f"octodon attribution-study {run} --method ism --sequences 50 --background 5 --seed 3 --target 'Dev <1>'"
+        in said
+    )
+    assert f"octodon baseline mc_dropout {run}" in said
 
 
 def test_numbers_that_are_read_keep_their_decimals():

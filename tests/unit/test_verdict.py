@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from octodon.report.verdict import RunFacts, Status, TargetFacts, judge, worst
+from octodon.report.verdict import Endings, RunFacts, Status, TargetFacts, judge, worst
 from octodon.report.verdict.calibration import chance
 
 # Everything well: 0.64 of the repeatable variance, clearly above the ridge, 9 of 10 inside, stds that agree.
@@ -33,8 +33,7 @@ FACTS = RunFacts(
     targets=(TARGET,),
     level=0.9,
     leaking_rows=0,
-    n_networks=11,
-    n_unfinished=1,
+    endings=Endings(networks=11, unfinished=1),
     knows_ood=True,
     knows_shift=True,
 )
@@ -135,7 +134,7 @@ def test_a_leak_fails_whatever_the_numbers():
 
 
 def test_networks_that_had_not_finished_ask_for_more_epochs():
-    found = finding("Training", replace(FACTS, n_unfinished=6))
+    found = finding("Training", replace(FACTS, endings=Endings(networks=11, unfinished=6)))
     assert found.status is Status.WARN
     assert "epochs" in found.next_step
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -107,12 +108,18 @@ class Section:
 
 
 def data_file(frame: pd.DataFrame, name: str, beside: str | None = None) -> DataFile | None:
-    """Return a link to a table as TSV; to the file ``beside`` the page where it is too large for it, None without such a file."""
+    """Return a link to a table as TSV inside the page, packed where it is large.
+
+    Where it is too large even so, a link to the file ``beside`` the page, or None without such a file.
+    """
     text = frame.to_csv(sep="\t", index=False, float_format="%.6g", na_rep="NaN", lineterminator="\n")
-    content = text.encode()
+    content, kind = text.encode(), "text/tab-separated-values"
+    if len(content) > MOST_BYTES_INSIDE:
+        # without a time: the same table is the same page
+        content, kind, name = gzip.compress(content, mtime=0), "application/gzip", f"{name}.gz"
     if len(content) <= MOST_BYTES_INSIDE:
         encoded = base64.b64encode(content).decode("ascii")
-        return DataFile(name=name, href=f"data:text/tab-separated-values;base64,{encoded}", inside=True)
+        return DataFile(name=name, href=f"data:{kind};base64,{encoded}", inside=True)
     return None if beside is None else DataFile(name=beside, href=beside, inside=False)
 
 

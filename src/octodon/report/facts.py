@@ -11,7 +11,7 @@ import pandas as pd
 from octodon.metrics.bootstrap import pearson_difference
 from octodon.report.results import RunResults
 from octodon.report.style import rows_where
-from octodon.report.verdict import RunFacts, TargetFacts
+from octodon.report.verdict import Endings, RunFacts, TargetFacts
 
 _TENTHS = {
     "activity": "predicted activity",
@@ -23,14 +23,12 @@ _TENTHS = {
 def facts_of(run: RunResults) -> RunFacts:
     """Return the facts of a run about its test split."""
     leaks = run.data["audit"]["leaks"] or {"n_rows": 0}
-    n_networks, n_unfinished = unfinished(run.history)
     return RunFacts(
         folder=shlex.quote(str(run.folder)),
         targets=tuple(_target(run, target) for target in run.targets),
         level=run.level,
         leaking_rows=int(leaks["n_rows"]),
-        n_networks=n_networks,
-        n_unfinished=n_unfinished,
+        endings=endings_of(run.history),
         knows_ood=(run.folder / "student" / "ood.json").is_file(),
         knows_shift=run.shift is not None,
     )
@@ -62,25 +60,30 @@ def ceiling_of(run: RunResults, target: str, split: str = "test") -> float | Non
     return None
 
 
-def unfinished(history: pd.DataFrame) -> tuple[int, int]:
-    """Return how many networks there are, and how many have their lowest validation loss in their last epoch.
-
-    A schedule that lowers the rate to nothing ends in its best epoch by design; such networks do not count.
-    """
-    if history.empty:
-        return 0, 0
-    count = 0
-    groups = history.groupby(["network", "index"])
-    for _, one in groups:
+def endings_of(history: pd.DataFrame) -> Endings:
+    """Return how the trainings ended: by a schedule that took the rate to nothing, or while it was still learning."""
+    scheduled = best_last = unfinished = 0
+    groups = [] if history.empty else [one for _, one in history.groupby(["network", "index"])]
+    for one in groups:
         one = one.sort_values("epoch")
         rate = one["learning_rate"].to_numpy(np.float64)
         losses = one["valid_loss"].to_numpy(np.float64)
+        ends_best = bool(np.isfinite(losses).any() and np.nanargmin(losses) == len(losses) - 1)
         # at a twentieth of its first rate a network hardly moves any more
-        still_learning = rate[-1] > 0.05 * rate[0]
-        count += bool(
-            np.isfinite(losses).any() and np.nanargmin(losses) == len(losses) - 1 and still_learning
-        )
-    return len(groups), count
+        is_scheduled = bool(rate[-1] <= 0.05 * rate[0])
+        scheduled += is_scheduled
+        best_last += is_scheduled and ends_best
+        unfinished += ends_best and not is_scheduled
+    return Endings(
+        networks=len(groups), scheduled=scheduled, scheduled_best_last=best_last, unfinished=unfinished
+    )
+
+
+def n_members(run: RunResults) -> int:
+    """Return how many members the students were distilled from; of given teachers the configuration does not know."""
+    rows = rows_where(run.metrics, model="individual", quantity="activity", metric="mse")
+    counted = len(set(rows["index"]))
+    return counted or int(run.config["ensemble"]["members"])
 
 
 def cell_in_words(stratum: str, cell: str) -> str:

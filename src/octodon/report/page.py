@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from octodon.atomic import write_text
-from octodon.report.facts import facts_of
+from octodon.report.facts import facts_of, n_members
 from octodon.report.results import RunResults, read_results
 from octodon.report.sections import SECTIONS
 from octodon.report.verdict import Verdict, judge
@@ -66,8 +66,11 @@ def _summary(run: RunResults) -> str:
     data = run.data
     train = data["splits"].get("train", 0)
     minutes = f"; trained in {run.seconds / 60:.0f} min" if run.seconds >= 90 else ""
+    count = int(run.config["distill"].get("students", 1))
+    students = "One student" if count == 1 else f"The best of {count} students"
+    members = f"{n_members(run)} {'teachers from elsewhere' if data.get('teachers') else 'members'}"
     return (
-        f"One student for {', '.join(run.targets)}, distilled from {run.config['ensemble']['members']} members on {train:,} "
+        f"{students} for {', '.join(run.targets)}, distilled from {members} on {train:,} "
         f"sequences of {data['length_bp']} bp{minutes}."
     )
 

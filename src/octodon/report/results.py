@@ -39,6 +39,8 @@ class RunResults:
         Coverage by cell (all splits), and along the level (test).
     attribution, attribution_per_sequence, logos : DataFrame or None
         Of ``octodon attribution-study``.
+    attribution_settings : dict or None
+        What that study was asked for.
     baselines : DataFrame or None
         ``results/baselines.tsv``: columns as ``metrics``, the model being the name of the baseline.
     shift : DataFrame or None
@@ -67,6 +69,7 @@ class RunResults:
     attribution: pd.DataFrame | None
     attribution_per_sequence: pd.DataFrame | None
     logos: pd.DataFrame | None
+    attribution_settings: dict[str, Any] | None
     baselines: pd.DataFrame | None
     shift: pd.DataFrame | None
     sweep: pd.DataFrame | None
@@ -119,6 +122,7 @@ def read_results(folder: Path) -> RunResults:
             attribution=_tsv(results / "attribution_similarity.tsv"),
             attribution_per_sequence=_parquet(results / "attribution_per_sequence.parquet"),
             logos=_parquet(results / "attribution_logos.parquet"),
+            attribution_settings=_json(results / "attribution_study.json") or None,
             baselines=_metrics(results / "baselines.tsv"),
             shift=_tsv(results / "shift.tsv"),
             sweep=_sweep(folder),

@@ -39,9 +39,10 @@ def files_section(run: RunResults) -> Section:
     option = f" --backbone {shlex.quote(backbone)}" if ".py:" in backbone else ""
     commands = [
         (
-            f"octodon run {quoted}/config.toml --out again",
-            "repeat the whole run; on a CPU with the same bits",
+            _again(run, quoted),
+            "repeat the whole run: the same bits on the same CPU and versions, about the same numbers elsewhere",
         ),
+        *_added(run, quoted),
         (f"octodon predict {quoted}/student sequences.fa{option} --out predictions.tsv", "ask the student"),
         (
             f"octodon attribute {quoted}/student sequences.fa{option} --method ism --logos 4 --out maps.h5",
@@ -69,3 +70,28 @@ def files_section(run: RunResults) -> Section:
         lead="Everything needed to check, repeat or go on.",
         blocks=blocks,
     )
+
+
+def _again(run: RunResults, quoted: str) -> str:
+    if run.data.get("teachers"):
+        return f"octodon distill {quoted}/config.toml --teachers YOUR_TEACHERS --out again"
+    return f"octodon run {quoted}/config.toml --out again"
+
+
+def _added(run: RunResults, quoted: str) -> list[tuple[str, str]]:
+    """Return the commands of results that the configuration does not make by itself."""
+    rows = []
+    study = run.attribution_settings
+    if study is not None:
+        chosen = "".join(f" --target {shlex.quote(name)}" for name in study["targets"] or ())
+        rows.append(
+            (
+                f"octodon attribution-study {quoted} --method {study['method']} --sequences {study['sequences']} "
+                f"--background {study['background']} --seed {study['seed']}{chosen}",
+                "the attribution study of this page",
+            )
+        )
+    scored = [] if run.baselines is None else dict.fromkeys(run.baselines["model"])
+    added = [name for name in scored if name not in run.config.get("baselines", {})]
+    rows += [(f"octodon baseline {name} {quoted}", f"the baseline {name}") for name in added]
+    return rows

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from octodon.report.blocks import Block, Figure, Key, Panel, Section, Text, data_file, links
-from octodon.report.facts import unfinished
+from octodon.report.facts import endings_of
 from octodon.report.history import draw_losses
 from octodon.report.inline import draw
 from octodon.report.results import RunResults
@@ -49,12 +49,11 @@ def _curves(history: pd.DataFrame) -> Figure:
         best = part.loc[part.groupby("index")["valid_loss"].idxmin(), "epoch"]
         says = f"Loss of {title} along {part['epoch'].max()} epochs; kept weights are of epochs {best.min()} to {best.max()}"
         panels.append(Panel(title=title, svg=draw(f"losses-{network}", says, paint, (4.2, 2.8))))
-    total, late = unfinished(history)
     return Figure(
         title="Loss along the epochs",
         panels=panels,
         caption="One thin line per network and loss. Members and students learn different labels, so their losses have "
-        f"different scales. {late} of {total} were still improving when they ended.",
+        f"different scales. Of their endings: {endings_of(history).words()}.",
         legend=[
             Key(label="training", colour=ORANGE, line="-"),
             Key(label="validation", colour=BLUE, line="-"),

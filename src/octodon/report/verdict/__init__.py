@@ -4,9 +4,9 @@ Every threshold stands beside its reason in ``thresholds.py``. One file of check
 and is as good as its worst one.
 """
 
-from octodon.report.verdict.facts import RunFacts, TargetFacts
+from octodon.report.verdict.facts import Endings, RunFacts, TargetFacts
 from octodon.report.verdict.judge import judge
 from octodon.report.verdict.record import Answer, Finding, Verdict
 from octodon.report.verdict.status import Status, worst
 
-__all__ = ["Answer", "Finding", "RunFacts", "Status", "TargetFacts", "Verdict", "judge", "worst"]
+__all__ = ["Answer", "Endings", "Finding", "RunFacts", "Status", "TargetFacts", "Verdict", "judge", "worst"]

@@ -56,6 +56,44 @@ class TargetFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Endings:
+    """How the trainings of a run ended.
+
+    Attributes
+    ----------
+    networks : int
+        Members and students whose training is known.
+    scheduled : int
+        Those whose schedule took the learning rate to nothing, whatever the loss did.
+    scheduled_best_last : int
+        Of these, those whose best epoch is their last.
+    unfinished : int
+        Of the others, those whose best epoch is their last: they were still improving.
+    """
+
+    networks: int = 0
+    scheduled: int = 0
+    scheduled_best_last: int = 0
+    unfinished: int = 0
+
+    def words(self) -> str:
+        """Return one line about all of them."""
+        others = self.networks - self.scheduled
+        said = []
+        if self.scheduled:
+            which = "all" if not others else f"{self.scheduled} of"
+            said.append(
+                f"the schedules of {which} {self.networks} networks ran to their end, {self.scheduled_best_last} of them in their best "
+                "epoch"
+            )
+        if others:
+            said.append(
+                f"{self.unfinished} of {others} that stop early were still improving in their last epoch"
+            )
+        return "; ".join(said)
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunFacts:
     """Numbers of a whole run.
 
@@ -68,10 +106,8 @@ class RunFacts:
         Of the calibrated interval.
     leaking_rows : int
         Rows related to a row of another split.
-    n_networks : int
-        Members and students whose training is known.
-    n_unfinished : int
-        Those whose best epoch is their last.
+    endings : Endings
+        How members and students ended their training.
     knows_ood : bool
         The student flags sequences unlike its training set.
     knows_shift : bool
@@ -82,7 +118,6 @@ class RunFacts:
     targets: tuple[TargetFacts, ...]
     level: float
     leaking_rows: int
-    n_networks: int = 0
-    n_unfinished: int = 0
+    endings: Endings = Endings()
     knows_ood: bool = False
     knows_shift: bool = False

@@ -43,12 +43,13 @@ def _errors(facts: RunFacts) -> Finding:
 
 def _training(facts: RunFacts) -> Finding:
     name = "Training"
-    if not facts.n_networks:
+    ended = facts.endings
+    if not ended.networks:
         return Finding(name=name, status=Status.PASS, says="members came from elsewhere")
-    share = facts.n_unfinished / facts.n_networks
-    says = f"{facts.n_unfinished} of {facts.n_networks} networks were still improving in their last epoch"
-    status = Status.PASS if share < UNFINISHED_WARN else Status.WARN
-    return judged(name, status, says, "raise [ensemble.training] epochs, or [distill.training] epochs")
+    status = Status.PASS if ended.unfinished / ended.networks < UNFINISHED_WARN else Status.WARN
+    return judged(
+        name, status, ended.words(), "raise [ensemble.training] epochs, or [distill.training] epochs"
+    )
 
 
 def _elsewhere(facts: RunFacts) -> Finding:
