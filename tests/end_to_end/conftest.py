@@ -58,9 +58,10 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 @pytest.fixture
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs in this process draw nothing and write no report, for tests of something else: it is most of a tiny run's time."""
+    """Runs in this process draw nothing, examine nothing and write no report, for tests of something else: it is most of a tiny run's time."""
     for figure in ("history_figure", "scatter_figure", "uncertainty_figures", "risk_coverage_figure"):
         monkeypatch.setattr(f"octodon.experiment.evaluation.{figure}", lambda *_, **__: None)
+    monkeypatch.setattr("octodon.experiment.run.examine", lambda _: None)
     for module in ("run", "sweep"):
         monkeypatch.setattr(f"octodon.experiment.{module}.write_report", lambda *_: None)
 

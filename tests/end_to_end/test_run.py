@@ -38,6 +38,11 @@ def test_run_leaves_the_files_of_the_design(cli: Cli, experiment: Path, tmp_path
     events = [json.loads(line)["event"] for line in (out / "events.jsonl").read_text().splitlines()]
     assert events[0] == "start"
     assert events[-1] == "finished"
+    assert events[-3:-1] == [
+        "shift examined",
+        "attribution not examined",
+    ]  # two members have no leave-one-out average
+    assert set(pd.read_csv(out / "results" / "shift.tsv", sep="\t")["split"]) > {"test"}
     _a_run_of_an_earlier_version_gets_its_ridge(cli, out, metrics)
 
 

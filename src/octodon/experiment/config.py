@@ -15,6 +15,7 @@ from octodon.distillation.config import DISTILL_PRESETS, DistillConfig
 from octodon.ensemble.config import ENSEMBLE_PRESETS, EnsembleConfig
 from octodon.errors import ConfigError
 from octodon.experiment.calibrate_config import CalibrateSection
+from octodon.experiment.examine_config import ExamineSection
 from octodon.experiment.ood_config import OodSection
 from octodon.settings import PRESET_NAMES, Config, Preset, checked, merge, preset_of
 
@@ -86,6 +87,7 @@ class ExperimentConfig(Config):
     distill: DistillConfig = DistillConfig()
     calibrate: CalibrateSection = CalibrateSection()
     ood: OodSection = OodSection()
+    examine: ExamineSection = ExamineSection()
     baselines: dict[str, dict[str, Any]] = Field(
         default={},
         description="other ways to an uncertainty, trained beside on the same rows and scored in results/baselines.tsv: one "

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from octodon.experiment.attribution_study import study_run, study_settings, write_study
+from octodon.experiment.examine_config import NOTHING
 from octodon.experiment.poster.load import Experiment
 from octodon.experiment.run import Say
 from octodon.experiment.shift import shift_run, write_shift
@@ -41,7 +42,9 @@ def reproduce(
         As ``run_sweep``, ``shift_run`` and ``study_run``.
     """
     folder, fractions = Path(out), sorted(one.poster.fractions)
-    run_sweep(one.config, fractions, folder, progress=progress, say=say)
+    # shift and attribution study are the poster's, below
+    config = one.config.model_copy(update={"examine": NOTHING})
+    run_sweep(config, fractions, folder, progress=progress, say=say)
     run = folder / f"fraction_{fractions[-1]:g}"
     _examine_shift(one, run, say)
     _explain(one, run, say)

@@ -21,6 +21,7 @@ from octodon.experiment.baselines import run_baseline
 from octodon.experiment.config import ExperimentConfig, dump
 from octodon.experiment.detect import check_detector
 from octodon.experiment.evaluation import evaluate
+from octodon.experiment.examine import examine
 from octodon.experiment.folder import claim
 from octodon.experiment.heads import with_heads
 from octodon.experiment.prepare import describe, prepare
@@ -152,6 +153,7 @@ def _run(
             metrics = evaluate(stages, trained, stages.students(trained))
             for name, settings in config.baselines.items():
                 run_baseline(stages, name, settings)
+            examine(stages)
         seconds = time.perf_counter() - start
         # first the mark, then the cleaning: killed in between, the folder is finished and only untidy
         write_json(folder.results / "complete.json", {"seconds": round(seconds, 1)})

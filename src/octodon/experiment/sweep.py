@@ -13,6 +13,7 @@ from octodon.ensemble.execution import executing, is_client
 from octodon.ensemble.jobs import Needs
 from octodon.errors import ConfigError
 from octodon.experiment.config import ExperimentConfig
+from octodon.experiment.examine_config import NOTHING
 from octodon.experiment.run import Say, run_experiment
 from octodon.metrics.evaluate import write_metrics
 from octodon.report.page import write_report
@@ -94,12 +95,16 @@ def run_sweep(
 
     Training sets are nested (the rows of 10 % are among those of 25 %); validation and test stay whole. Folders of fractions
     that are finished are kept, so an interrupted sweep goes on. On a cluster the fractions run side by side (not through
-    ray://, where this machine is no part of it). The report of the largest fraction is written again, with the curves.
+    ray://, where this machine is no part of it). Shifts and attribution are examined of the last fraction alone, whose report is
+    written again, with the curves.
     """
     folder = Path(out)
     points = [
         SweepPoint(
-            config=config.model_copy(update={"train_fraction": fraction}),
+            config=config.model_copy(
+                update={"train_fraction": fraction}
+                | ({} if fraction == fractions[-1] else {"examine": NOTHING})
+            ),
             folder=folder / f"fraction_{fraction:g}",
         )
         for fraction in fractions
