@@ -44,6 +44,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "default": {},
     "6 copies, 3 epochs": {"copies": 6, "training": {"epochs": 3}},
     "12 copies, 3 epochs": {"copies": 12, "training": {"epochs": 3}},
+    "16 copies, 4 epochs": {"copies": 16, "training": {"epochs": 4}},
     "48 copies, 3 epochs": {"copies": 48, "training": {"epochs": 3}},
     "24 copies once": {"training": {"epochs": 1}},
     "24 copies twice": {"training": {"epochs": 2}},
