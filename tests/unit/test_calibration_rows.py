@@ -74,6 +74,19 @@ def test_too_few_validation_rows_are_left_alone_and_it_is_said():
     assert done.why == "80 validation rows, at least 100 are needed to set some of them aside"
 
 
+@pytest.mark.parametrize("leaks", [False, True])
+def test_why_none_of_many_validation_rows_is_set_aside(leaks):
+    data = examples(1000)  # 200 in valid
+    codes = data.codes.copy()
+    valid = rows_of(data, "valid")
+    codes[valid] = codes[rows_of(data, "train")[:200]] if leaks else codes[valid[0]]
+    done = set_aside_calibration(replace(data, codes=codes), 0.5, seed=0)
+    assert done.n_rows == 0
+    assert done.why.startswith(
+        "none of 200 validation rows could be set aside, since related rows stay together"
+    )
+
+
 def test_a_split_of_the_users_own_is_kept_and_refused_where_a_network_saw_its_rows():
     data = examples(1000)
     splits = data.splits.astype(object)

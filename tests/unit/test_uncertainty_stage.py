@@ -32,6 +32,10 @@ def test_why_there_is_no_calibration():
         == 'calibrate.method is "none"'
     )
     assert "80 validation rows, at least 100" in check_calibration(CalibrateSection(), examples(400))
+    # 200 rows were enough, but related: set_aside_calibration left them where they are
+    assert "none of 200 validation rows could be set aside" in check_calibration(
+        CalibrateSection(), examples(1000)
+    )
     assert "40 calibration rows with a measured 'gc'" in check_calibration(
         CalibrateSection(), with_calibration(40)
     )

@@ -74,19 +74,30 @@ def set_aside_calibration(
     is_valid = examples.splits == "valid"
     n_valid = int(is_valid.sum())
     if n_valid < MIN_VALID:
-        why = f"{n_valid} validation rows, at least {MIN_VALID} are needed to set some of them aside"
-        return SetAside(examples=examples, n_rows=0, why=why)
+        return SetAside(examples=examples, n_rows=0, why=why_none(examples))
     # Families that lie in valid as a whole; where leaks were allowed, some do not.
     free = is_valid & ~np.isin(families, families[~is_valid])
     chosen = _part(families, free, round(fraction * n_valid), seed)
     if not 0 < chosen.sum() < n_valid:
-        return SetAside(examples=examples, n_rows=0, why="the validation rows are one family of related rows")
+        return SetAside(examples=examples, n_rows=0, why=why_none(examples))
     splits = examples.splits.astype(object)
     splits[chosen] = CALIBRATION
     return SetAside(
         examples=replace(examples, splits=splits.astype(np.str_)),
         n_rows=int(chosen.sum()),
         why=f"{fraction:g} of {n_valid:,} validation rows, set aside before training",
+    )
+
+
+def why_none(examples: Examples) -> str:
+    """Return why ``set_aside_calibration`` left these examples without calibration rows."""
+    assert examples.splits is not None
+    n_valid = int((examples.splits == "valid").sum())
+    if n_valid < MIN_VALID:
+        return f"{n_valid} validation rows, at least {MIN_VALID} are needed to set some of them aside"
+    return (
+        f"none of {n_valid:,} validation rows could be set aside, since related rows stay together: they are one family, or "
+        "related to rows of other splits"
     )
 
 

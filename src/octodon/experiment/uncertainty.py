@@ -17,7 +17,7 @@ from octodon.atomic import atomic_file
 from octodon.calibration._rows import NoStd
 from octodon.calibration.calibration import Calibration
 from octodon.calibration.fit import MIN_ROWS, check_options, fit_calibration
-from octodon.data.calibration_rows import CALIBRATION, MIN_VALID
+from octodon.data.calibration_rows import CALIBRATION, why_none
 from octodon.data.examples import Examples
 from octodon.errors import ConfigError, DataError
 from octodon.experiment.calibrate_config import CalibrateSection
@@ -94,8 +94,7 @@ def check_calibration(config: CalibrateSection, examples: Examples, *, detects: 
     assert examples.splits is not None
     rows = examples.splits == CALIBRATION
     if not rows.any():
-        n_valid = int((examples.splits == "valid").sum())
-        return f"{n_valid} validation rows, at least {MIN_VALID} are needed to set some of them aside"
+        return why_none(examples)
     measured = examples.targets[rows].astype(np.float64)
     counts = np.isfinite(measured).sum(axis=0)
     if counts.min() < MIN_ROWS:

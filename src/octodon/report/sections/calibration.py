@@ -38,8 +38,8 @@ def calibration_section(run: RunResults) -> Section:
     if cells is None:
         blocks.append(
             Text(
-                text="No interval of this run was calibrated. It needs at least 100 validation rows, of which [calibrate] sets half "
-                "aside; or calibrate later: octodon calibrate."
+                text="No interval of this run was calibrated. It needs at least 100 validation rows that are not all "
+                "related, of which [calibrate] sets half aside; or calibrate later: octodon calibrate."
             )
         )
     else:
