@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,7 +10,6 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 from scipy.stats import binom
 
-from octodon.atomic import atomic_file
 from octodon.errors import DataError
 from octodon.records import Prediction
 
@@ -152,12 +150,6 @@ def worst_cells(coverage: pd.DataFrame) -> list[str]:
         f"{row['n']:,} rows where {row['stratum']} is {row['cell']}"
         for _, row in coverage.loc[coverage["worst"]].iterrows()
     ]
-
-
-def write_coverage(frame: pd.DataFrame, path: Path) -> None:
-    """Write the table as TSV, whole or not at all."""
-    with atomic_file(path) as partial:
-        frame.to_csv(partial, sep="\t", index=False, na_rep="NaN", lineterminator="\n")
 
 
 def _in_order(cell: str) -> tuple[int, float, str]:

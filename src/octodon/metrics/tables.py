@@ -14,8 +14,6 @@ from octodon.errors import DataError
 from octodon.records import Prediction
 
 COLUMNS = ("model", "index", "split", "target", "quantity", "metric", "value")
-MODELS = ("individual", "ensemble", "student", "kmer_ridge", "activity_individual", "activity_ensemble")
-QUANTITIES = ("activity", "epistemic", "aleatoric", "total", "calibrated")
 # The index of a row that belongs to all members together, such as their pairwise correlation.
 ALL_MEMBERS = -1
 

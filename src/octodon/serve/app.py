@@ -97,7 +97,6 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 _TEXT = {"schema": {"type": "string"}}
 _TABLES = {TYPES[name].partition(";")[0]: _TEXT for name in ("tsv", "csv")}
-_FASTA_EXAMPLE = ">name\nACGT...\n"
 
 router = APIRouter()
 

@@ -13,9 +13,9 @@ from octodon.report.results import RunResults
 def data_section(run: RunResults) -> Section:
     """Return the section."""
     data, audit = run.data, run.data["audit"]
-    blocks: list[Block] = [_rows(data, audit), _checks(data, audit)]
+    blocks: list[Block] = [_rows(data, audit), _checks(audit)]
     if audit["agreement"]:
-        blocks.append(_agreement(audit["agreement"], run.units))
+        blocks.append(_agreement(audit["agreement"]))
     else:
         blocks.append(
             Text(
@@ -53,7 +53,7 @@ def _rows(data: dict[str, Any], audit: dict[str, Any]) -> Table:
     )
 
 
-def _checks(data: dict[str, Any], audit: dict[str, Any]) -> Table:
+def _checks(audit: dict[str, Any]) -> Table:
     leaks = audit["leaks"] or {"n_rows": 0, "n_groups": 0, "between": {}}
     between = ", ".join(f"{pair} {count:,}" for pair, count in leaks["between"].items())
     left, right = audit["constant_flanks_bp"]
@@ -86,7 +86,7 @@ def _checks(data: dict[str, Any], audit: dict[str, Any]) -> Table:
     )
 
 
-def _agreement(agreement: list[dict[str, Any]], units: str) -> Table:
+def _agreement(agreement: list[dict[str, Any]]) -> Table:
     rows = [
         [
             one["target"],
