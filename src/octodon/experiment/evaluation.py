@@ -27,12 +27,12 @@ from octodon.experiment.uncertainty import (
     evaluate_uncertainty,
     replicate_counts,
     uncertainty_figures,
-    write_table,
 )
 from octodon.metrics.curves import risk_curves
 from octodon.metrics.evaluate import evaluate_split, predictions_frame, write_metrics
 from octodon.metrics.spread import LEVELS
 from octodon.metrics.strata import worst_cells
+from octodon.metrics.tables import write_tsv
 from octodon.records import MemberPredictions, Prediction
 from octodon.report.history import history_figure
 from octodon.report.risk_coverage import risk_coverage_figure
@@ -88,7 +88,7 @@ def _evaluate_split(stages: Stages, models: _Models, split: str) -> tuple[pd.Dat
     if split == "test":
         both = [("ensemble", members.combine()), (KMER_RIDGE, ridge_said)]
         write_beside(stages.folder.results, split, rows, both)
-        write_table(found.curves, stages.folder.results / "intervals_test.tsv")
+        write_tsv(found.curves, stages.folder.results / "intervals_test.tsv")
         _draw(stages, rows, named, found, models.trained.best)
     noise = without_offsets(stages.examples).subset(split)
     table = evaluate_split(
@@ -121,7 +121,7 @@ def _write_coverage(stages: Stages, found: Sequence[Uncertainty], student: int) 
     tables = [part.coverage for part in found if not part.coverage.empty]
     if not tables:
         return
-    write_table(pd.concat(tables, ignore_index=True), stages.folder.results / "coverage.tsv")
+    write_tsv(pd.concat(tables, ignore_index=True), stages.folder.results / "coverage.tsv")
     for table in tables:
         chosen = rows_where(table, model="student", index=student, level=LEVELS[2])
         for line in worst_cells(chosen):

@@ -13,7 +13,6 @@ import pandas as pd
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
-from octodon.atomic import atomic_file
 from octodon.calibration._rows import NoStd
 from octodon.calibration.calibration import Calibration
 from octodon.calibration.fit import MIN_ROWS, check_options, fit_calibration
@@ -216,12 +215,6 @@ def uncertainty_figures(found: Uncertainty, folder: Path, units: str, student: i
     reliability_figure(found.curves, folder / "reliability.svg", student=student)
     if not found.coverage.empty:
         coverage_figure(found.coverage, folder / "coverage.svg", student=student)
-
-
-def write_table(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table as TSV, whole or not at all."""
-    with atomic_file(path) as partial:
-        frame.to_csv(partial, sep="\t", index=False, na_rep="NaN", lineterminator="\n")
 
 
 def replicate_counts(rows: Examples) -> int | ndarray:

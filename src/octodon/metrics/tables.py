@@ -32,6 +32,11 @@ def write_metrics(frame: pd.DataFrame, path: Path) -> None:
         The file cannot be written.
     """
     _need_columns(frame, "metrics table")
+    write_tsv(frame, path)
+
+
+def write_tsv(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table of results as TSV, whole or not at all; a missing value is "NaN"."""
     with atomic_file(path) as partial:
         frame.to_csv(partial, sep="\t", index=False, na_rep="NaN", lineterminator="\n")
 
