@@ -27,13 +27,13 @@ def _table(std: bool = True) -> pd.DataFrame:
     return table
 
 
-@pytest.mark.parametrize("suffix", [".tsv", ".csv", ".parquet"])
+@pytest.mark.parametrize("suffix", [".tsv", ".csv", ".csv.gz", ".parquet"])
 def test_a_region_is_found_in_every_kind_of_table(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"effects{suffix}"
     if suffix == ".parquet":
         _table().to_parquet(path)
     else:
-        _table().to_csv(path, index=False, sep="," if suffix == ".csv" else "\t")
+        _table().to_csv(path, index=False, sep="," if ".csv" in suffix else "\t")
     assert read_region(path, "a:3-1,000")["pos"].tolist() == [p for p in range(3, 11) for _ in range(3)]
     assert read_region(path, "a:3-4")["pos"].tolist() == [3, 3, 3, 4, 4, 4]
     assert read_region(path, "HLA:1")["ref"].tolist() == ["AC"]

@@ -171,7 +171,7 @@ def test_a_table_that_is_incomplete_is_refused(name: str, change: Any, message: 
 def test_a_truncated_table_is_refused(name: str, tmp_path: Path) -> None:
     path = _write(_table(), tmp_path / name)
     path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(DataError, match=f"teachers: {name} cannot be read as a table") as caught:
+    with pytest.raises(DataError, match=f"{name}: cannot be read as a table") as caught:
         read_member_predictions(path, TARGETS)
     assert "\n" not in str(caught.value)
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -21,9 +20,6 @@ from octodon.errors import DataError
 from octodon.models.inference import BATCH_SIZE, evaluating
 from octodon.records import MemberPredictions
 from octodon.seq.onehot import one_hot
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @runtime_checkable
@@ -111,8 +107,12 @@ def read_member_predictions(path: str | Path, target_names: Sequence[str]) -> Me
     """
     import pandas as pd
 
+    from octodon.data.frame import read_frame
+
     file = Path(path)
-    table = _read_table(file)
+    if not file.is_file():
+        raise DataError(f"teachers: no file {str(file)!r}")
+    table = read_frame(file, ["id"])
     missing = [name for name in ("id", "member", *target_names) if name not in table.columns]
     if missing:
         raise DataError(
@@ -145,24 +145,6 @@ def read_member_predictions(path: str | Path, target_names: Sequence[str]) -> Me
         target_names=tuple(target_names),
         mean=values.reshape(len(members), len(ids), len(target_names)),
     )
-
-
-def _read_table(file: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    if not file.is_file():
-        raise DataError(f"teachers: no file {str(file)!r}")
-    try:
-        if file.suffix == ".parquet":
-            return pd.read_parquet(file)
-        separator = "," if ".csv" in file.suffixes else "\t"
-        # Only an empty field is missing: an id may well read "NA", and a number that does is refused as text.
-        return pd.read_csv(file, sep=separator, dtype={"id": str}, keep_default_na=False, na_values=[""])
-    except (OSError, EOFError, ValueError, zlib.error) as error:  # of arrow and pandas, too
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(
-            f"teachers: {file.name} cannot be read as a table ({reason}); write it again"
-        ) from None
 
 
 def align(predictions: MemberPredictions, ids: Sequence[str]) -> MemberPredictions:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from octodon.data._files import existing_file, one_line
+from octodon.data._files import existing_file
+from octodon.data.frame import read_frame
 from octodon.errors import ConfigError, DataError
 from octodon.registry import suggest
 
@@ -26,7 +26,7 @@ def read_region(path: str | Path, region: str) -> pd.DataFrame:
         A region of another form.
     """
     file = existing_file(path)
-    table = _read(file)
+    table = read_frame(file, ["chrom", "id", "ref", "alt"])
     missing = [name for name in _PLACE if name not in table.columns]
     if missing:
         raise DataError(
@@ -55,17 +55,6 @@ def targets_of(table: pd.DataFrame, target: str | None) -> list[str]:
     if target not in known:
         raise ConfigError(f"--target: no effect on {target!r}; {suggest(target, known)}")
     return [target]
-
-
-def _read(file: Path) -> pd.DataFrame:
-    try:
-        if file.suffix.lower() == ".parquet":
-            return pd.read_parquet(file)
-        separator = "," if file.suffix.lower() == ".csv" else "\t"
-        text: Any = {"chrom": str, "id": str, "ref": str, "alt": str}
-        return pd.read_csv(file, sep=separator, dtype=text, keep_default_na=False, na_values=[""])
-    except (OSError, ValueError) as error:  # of pandas and arrow, too
-        raise DataError(f"{file}: cannot be read as a table: {one_line(error)}") from None
 
 
 def _parsed(region: str, contigs: list[str]) -> tuple[str, int, int | None]:
