@@ -18,7 +18,7 @@ from octodon.ensemble.ensemble import Ensemble
 from octodon.experiment.answers import Answers, Trained
 from octodon.experiment.beside import KMER_RIDGE, fit_beside, score_beside, write_beside
 from octodon.experiment.bundles import calibrate, detect
-from octodon.experiment.folder import RunFolder, write_parquet
+from octodon.experiment.folder import write_parquet
 from octodon.experiment.stages import Stages, evaluated_splits
 from octodon.experiment.uncertainty import (
     Calibrations,
@@ -35,6 +35,7 @@ from octodon.metrics.strata import worst_cells
 from octodon.metrics.tables import write_tsv
 from octodon.records import MemberPredictions, Prediction
 from octodon.report.history import history_figure
+from octodon.report.results import read_history
 from octodon.report.risk_coverage import risk_coverage_figure
 from octodon.report.scatter import scatter_figure
 from octodon.report.style import rows_where
@@ -70,7 +71,7 @@ def evaluate(
     metrics = pd.concat([table for table, _ in parts], ignore_index=True)
     _write_coverage(stages, [found for _, found in parts], trained.best)
     write_metrics(metrics, folder.results / "metrics.tsv")
-    history_figure(_history(folder), folder.figures / "training.svg")
+    history_figure(read_history(folder.path), folder.figures / "training.svg")
     folder.event("evaluated", seconds=round(time.perf_counter() - start, 1))
     return metrics
 
@@ -136,8 +137,3 @@ def _evaluate_activity_ensemble(stages: Stages, rows: Examples, split: str) -> l
     members = ensemble.predict_members(rows.codes, [str(name) for name in rows.ids], stages.execution)
     table = evaluate_split(split=split, members=members, students=[], measured=rows.targets)
     return [table.assign(model="activity_" + table["model"])]
-
-
-def _history(folder: RunFolder) -> pd.DataFrame:
-    paths = [folder.path / name / "history.parquet" for name in ("ensemble", "student")]
-    return pd.concat([pd.read_parquet(path) for path in paths if path.is_file()], ignore_index=True)

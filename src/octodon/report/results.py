@@ -105,7 +105,7 @@ def read_results(folder: Path) -> RunResults:
     """
     _need_finished(folder)
     results = folder / "results"
-    history = _history(folder)
+    history = read_history(folder)
     try:
         return RunResults(
             folder=folder,
@@ -171,7 +171,8 @@ def _json(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
-def _history(folder: Path) -> pd.DataFrame:
+def read_history(folder: Path) -> pd.DataFrame:
+    """Return the training history of a run's members and students, one row per network and epoch; empty without any."""
     paths = [folder / name / "history.parquet" for name in ("ensemble", "student")]
     tables = [pd.read_parquet(path) for path in paths if path.is_file()]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
