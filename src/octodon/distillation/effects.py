@@ -20,6 +20,7 @@ from octodon.distillation.student import Student
 from octodon.distillation.teachers import Teachers
 from octodon.ensemble.execution import Execution
 from octodon.ensemble.workers import threads
+from octodon.metrics.pearson import correlation
 from octodon.models.factors import FactorMap, Factors
 from octodon.models.observe import features_in_batches
 from octodon.models.seeded import seeded
@@ -202,7 +203,6 @@ def _fit(said: _Said, labels: Float[Tensor, "n t"], *, seed: int) -> FactorMap:
     return made.eval()
 
 
-def _pearson(one: ndarray, other: ndarray) -> Float[ndarray, " t"]:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        pairs = zip(one.T, other.T, strict=True)
-        return np.array([np.corrcoef(a, b)[0, 1] for a, b in pairs])
+def _pearson(one: Float[ndarray, "n t"], other: Float[ndarray, "n t"]) -> Float[ndarray, " t"]:
+    pairs = zip(one.T.astype(np.float64), other.T.astype(np.float64), strict=True)
+    return np.array([correlation(a, b) for a, b in pairs])
