@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -223,6 +224,12 @@ class MemberPredictions:
                 f"member predictions: shape {self.mean.shape}, expected (members, {n} ids, "
                 f"{len(self.target_names)} targets); check the order of the axes"
             )
+
+
+def joined(parts: Sequence[ndarray | None]) -> ndarray | None:
+    """Return arrays one behind the other, leaving out those that are not there; None if none is."""
+    present = [part for part in parts if part is not None]
+    return np.concatenate(present) if present else None
 
 
 def _root_mean_square(stds: ndarray | None) -> ndarray | None:

@@ -28,7 +28,7 @@ from octodon.models.inference import BATCH_SIZE, read_in_batches
 from octodon.models.model import Model, ModelConfig, build_model
 from octodon.models.observe import with_ood
 from octodon.ood.detector import Detector
-from octodon.records import MemberPredictions, Prediction
+from octodon.records import MemberPredictions, Prediction, joined
 from octodon.seq.codes import as_codes
 
 
@@ -116,8 +116,8 @@ class Ensemble:
             ids=name_rows(ids, len(codes)),
             target_names=self.target_names,
             mean=np.concatenate([output["mean"] for output in outputs]),
-            aleatoric_std=_joined([output.get("aleatoric_std") for output in outputs]),
-            epistemic_std=_joined([output.get("epistemic_std") for output in outputs]),
+            aleatoric_std=joined([output.get("aleatoric_std") for output in outputs]),
+            epistemic_std=joined([output.get("epistemic_std") for output in outputs]),
         )
 
     def predict(
@@ -259,9 +259,3 @@ def name_rows(ids: Sequence[str] | None, n: int) -> ndarray:
     if len(names) != n:
         raise DataError(f"ids: {len(names)} for {n} sequences; give one for each")
     return np.array(names, dtype=object)
-
-
-def _joined(arrays: list[ndarray | None]) -> ndarray | None:
-    """Return arrays one behind the other, or None if there are none."""
-    present = [array for array in arrays if array is not None]
-    return np.concatenate(present) if present else None

@@ -12,7 +12,7 @@ from scipy.special import ndtr
 
 from octodon.models.factors import Factors
 from octodon.predict.predictor import Predictor
-from octodon.records import Prediction
+from octodon.records import Prediction, joined
 from octodon.seq.codes import reverse_complement
 
 _SEQUENCES = 16_384
@@ -87,15 +87,10 @@ def effects_of(
     return Effects(
         ref=np.concatenate([piece.ref for piece in pieces]),
         alt=np.concatenate([piece.alt for piece in pieces]),
-        epistemic_std=_joined([piece.epistemic_std for piece in pieces]),
-        ref_ood=_joined([piece.ref_ood for piece in pieces]),
-        alt_ood=_joined([piece.alt_ood for piece in pieces]),
+        epistemic_std=joined([piece.epistemic_std for piece in pieces]),
+        ref_ood=joined([piece.ref_ood for piece in pieces]),
+        alt_ood=joined([piece.alt_ood for piece in pieces]),
     )
-
-
-def _joined(parts: list[ndarray | None]) -> ndarray | None:
-    present = [part for part in parts if part is not None]
-    return np.concatenate(present) if present else None
 
 
 def _block(predictor: Predictor, ref: ndarray, alt: ndarray, both_strands: bool, device: str) -> Effects:
