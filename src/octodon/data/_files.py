@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from octodon.errors import DataError
+from octodon.errors import ConfigError, DataError
 
 GZIP_MAGIC = b"\x1f\x8b"
 _OTHER_MAGIC = {
@@ -32,6 +32,18 @@ def existing_file(path: str | Path) -> Path:
     if file.stat().st_size == 0:
         raise DataError(f"{file}: the file is empty (0 bytes)")
     return file
+
+
+def refuse_input(out: Path, source: Path) -> None:
+    """Refuse to write the file that is read.
+
+    Raises
+    ------
+    ConfigError
+        ``out`` is ``source``, by whatever name.
+    """
+    if source.exists() and out.exists() and out.samefile(source):
+        raise ConfigError(f"--out {out}: this is the input, which would be lost; choose another name")
 
 
 def plain_suffix(path: str | Path) -> str:

@@ -19,7 +19,7 @@ from octodon.calibration.calibration import Calibration
 from octodon.calibration.fit import DEFAULT_METHOD, fit_calibration
 from octodon.data._arrow import texts_of
 from octodon.data._batches import NUMBER, PARQUET_SUFFIXES, TEXT, column_names, table_batches
-from octodon.data._files import existing_file, plain_suffix
+from octodon.data._files import existing_file, plain_suffix, refuse_input
 from octodon.data.assemble import refuse_duplicates
 from octodon.data.split_names import named_splits
 from octodon.errors import ConfigError, DataError
@@ -87,8 +87,7 @@ def calibrate_table(
     """
     if out.suffix.lower() not in SUFFIXES:
         raise ConfigError(f"--out {out}: expected a name ending in {', '.join(SUFFIXES)}")
-    if out.exists() and source.exists() and out.samefile(source):
-        raise ConfigError(f"--out {out}: this is the input, which would be lost; choose another name")
+    refuse_input(out, source)
     frame = _read(source)
     prediction, measured = _as_prediction(frame, source)
     used = _used(frame, split, source)

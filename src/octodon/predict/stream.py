@@ -15,6 +15,7 @@ import pyarrow.csv as pa_csv
 from pyarrow import parquet
 
 from octodon.atomic import atomic_file
+from octodon.data._files import refuse_input
 from octodon.data.lengths import REFUSE, LengthPolicy
 from octodon.data.stream import Chunk, stream_sequences
 from octodon.ensemble.execution import Runner
@@ -80,8 +81,7 @@ def predict_file(
     suffix = out.suffix.lower()
     if suffix not in (".tsv", ".csv", ".parquet"):
         raise ConfigError(f"--out {out}: expected a name ending in .tsv, .csv or .parquet")
-    if source.exists() and out.exists() and out.samefile(source):
-        raise ConfigError(f"--out {out}: this is the input, which would be lost; choose another name")
+    refuse_input(out, source)
     chunks = partial(_chunks, source, sequence, id, length, predictor.model.length)
     answer = partial(_answer, predictor, device, finish)
     rows = 0

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy import ndarray
 
+from octodon.data._files import refuse_input
 from octodon.data.genome import Genome
 from octodon.data.intervals import renaming_note
 from octodon.errors import ConfigError, DataError
@@ -124,7 +125,7 @@ def score_vcf(
     """
     options = options or VariantOptions()
     suffix = check_suffix(out, coordinates=True)
-    _refuse_input(out, vcf)
+    refuse_input(out, vcf)
     windows = WindowOptions(
         length_bp=predictor.model.length, offsets_bp=options.offsets_bp, edge=options.edge
     )
@@ -176,7 +177,7 @@ def score_pairs(
     """
     options = options or VariantOptions()
     suffix = check_suffix(out, coordinates=False)
-    _refuse_input(out, table)
+    refuse_input(out, table)
     if options.offsets_bp != (0,) or options.edge != "skip":
         raise ConfigError(
             "--offsets and --edge move windows on a genome; a table of sequences has none: leave them out"
@@ -333,11 +334,6 @@ def _score(
         predictor, pairs.ref[rows], pairs.alt[rows], both_strands=options.both_strands, device=options.device
     )
     return given.take(rows), effects
-
-
-def _refuse_input(out: Path, source: Path) -> None:
-    if source.exists() and out.exists() and out.samefile(source):
-        raise ConfigError(f"--out {out}: this is the input, which would be lost; choose another name")
 
 
 def _in_words(skipped: Mapping[str, int]) -> str:
