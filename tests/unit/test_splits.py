@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from octodon.data.calibration_rows import set_aside_calibration
 from octodon.data.examples import Examples
 from octodon.data.related import related_groups
 from octodon.data.splits import check_way, find_leaks, k_folds, refuse_leaks, split_examples, split_sizes
+from octodon.data.subsample import subsample
 from octodon.errors import ConfigError, DataError
 from octodon.seq.codes import encode, random_codes, reverse_complement
 
@@ -327,3 +329,18 @@ def test_too_few_families_for_a_split_at_random_are_said_to_be_that():
         DataError, match="50 rows are 1 families of related rows, too few for train, valid and test"
     ):
         split_examples(unknown, by="fraction")
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        find_leaks,
+        lambda examples: examples.subset("train"),
+        lambda examples: subsample(examples, 0.5),
+        lambda examples: set_aside_calibration(examples, 0.5, seed=0),
+    ],
+    ids=["find_leaks", "subset", "subsample", "set_aside_calibration"],
+)
+def test_what_needs_a_split_says_how_to_get_one(ask):
+    with pytest.raises(DataError, match=r"no split yet; call \.split\(by=\.\.\.\) or name a split column"):
+        ask(examples_of(random_codes((8, 30), np.random.default_rng(0))))

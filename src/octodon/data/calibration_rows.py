@@ -64,14 +64,13 @@ def set_aside_calibration(
     """
     if not 0 < fraction < 1:
         raise ConfigError(f"calibrate.fraction_of_valid: {fraction}; expected above 0 and below 1")
-    if examples.splits is None:
-        raise DataError("calibration: examples have no split yet; call .split(by=...) or name a split column")
-    own = int((examples.splits == CALIBRATION).sum())
+    given = examples.required_splits()
+    own = int((given == CALIBRATION).sum())
     if own:
         refuse_seen(examples)
         return SetAside(examples=examples, n_rows=own, why="split of the table")
     families = related_groups(examples.codes, examples.ids, *groups)
-    is_valid = examples.splits == "valid"
+    is_valid = given == "valid"
     n_valid = int(is_valid.sum())
     if n_valid < MIN_VALID:
         return SetAside(examples=examples, n_rows=0, why=why_none(examples))
@@ -80,7 +79,7 @@ def set_aside_calibration(
     chosen = _part(families, free, round(fraction * n_valid), seed)
     if not 0 < chosen.sum() < n_valid:
         return SetAside(examples=examples, n_rows=0, why=why_none(examples))
-    splits = examples.splits.astype(object)
+    splits = given.astype(object)
     splits[chosen] = CALIBRATION
     return SetAside(
         examples=replace(examples, splits=splits.astype(np.str_)),
@@ -91,8 +90,7 @@ def set_aside_calibration(
 
 def why_none(examples: Examples) -> str:
     """Return why ``set_aside_calibration`` left these examples without calibration rows."""
-    assert examples.splits is not None
-    n_valid = int((examples.splits == "valid").sum())
+    n_valid = int((examples.required_splits() == "valid").sum())
     if n_valid < MIN_VALID:
         return f"{n_valid} validation rows, at least {MIN_VALID} are needed to set some of them aside"
     return (

@@ -107,6 +107,18 @@ class Examples:
         }
         return replace(self, **chosen, columns={name: values[rows] for name, values in self.columns.items()})
 
+    def required_splits(self) -> ndarray:
+        """Return the split of every row.
+
+        Raises
+        ------
+        DataError
+            There is none.
+        """
+        if self.splits is None:
+            raise DataError("examples have no split yet; call .split(by=...) or name a split column")
+        return self.splits
+
     def subset(self, split: str) -> Examples:
         """Return the rows of one split.
 
@@ -115,11 +127,10 @@ class Examples:
         DataError
             Without a split, or where that split has no rows.
         """
-        if self.splits is None:
-            raise DataError("examples have no split yet; call .split(by=...) or name a split column")
-        rows = np.flatnonzero(self.splits == split)
+        splits = self.required_splits()
+        rows = np.flatnonzero(splits == split)
         if not len(rows):
-            known = ", ".join(sorted(map(str, np.unique(self.splits))))
+            known = ", ".join(sorted(map(str, np.unique(splits))))
             raise DataError(f"split {split!r} has no rows; splits present: {known}")
         return self.take(rows)
 

@@ -124,10 +124,9 @@ def find_leaks(examples: Examples) -> Leaks:
     DataError
         Where the examples have no split.
     """
-    if examples.splits is None:
-        raise DataError("examples have no split yet; call .split(by=...) or name a split column")
+    splits = examples.required_splits()
     groups = related_groups(examples.codes, examples.ids)
-    names, of_row = np.unique(examples.splits.astype(np.str_), return_inverse=True)
+    names, of_row = np.unique(splits.astype(np.str_), return_inverse=True)
     family = np.flatnonzero(counts_per_label(groups) > 1)
     present = np.zeros((int(groups.max(initial=-1)) + 1, len(names)), dtype=bool)
     present[groups[family], of_row[family]] = True
@@ -136,7 +135,7 @@ def find_leaks(examples: Examples) -> Leaks:
     held = np.any(np.delete(present, trained, axis=1), axis=1)
     leaking = (present.sum(axis=1) > 1) & np.any(present[:, trained], axis=1)
     rows = leaking[groups]
-    is_train, is_valid = examples.splits == "train", examples.splits == "valid"
+    is_train, is_valid = splits == "train", splits == "valid"
     return Leaks(
         n_groups=int(leaking.sum()),
         n_rows=int(rows.sum()),

@@ -26,9 +26,7 @@ def subsample(examples: Examples, fraction: float, seed: int = 0) -> Examples:
     """
     if not 0 < fraction <= 1:
         raise ConfigError(f"training fraction {fraction}, expected above 0 and at most 1")
-    if examples.splits is None:
-        raise DataError("subsample: examples have no split yet; call .split(by=...) or name a split column")
-    train = np.flatnonzero(examples.splits == "train")
+    train = np.flatnonzero(examples.required_splits() == "train")
     count = round(fraction * len(train))
     if count == 0:
         raise DataError(
