@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from octodon.cli.options import Backbone, Bundle, Device, DeviceOption, Id, Quiet, Sequence
+from octodon.cli.options import (
+    AttributionMethod,
+    Backbone,
+    Bundle,
+    Device,
+    DeviceOption,
+    Id,
+    MapSeed,
+    Quiet,
+    Sequence,
+)
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -32,9 +42,7 @@ def attribute(
     out: Annotated[
         Path, typer.Option("--out", help="Maps: .h5 (octodon, modisco-lite) or .npz (modisco-lite).")
     ],
-    method: Annotated[
-        str, typer.Option("--method", metavar="NAME", help="How; see octodon list methods.")
-    ] = "deep_lift_shap",
+    method: AttributionMethod = "deep_lift_shap",
     output: Annotated[
         str,
         typer.Option(
@@ -67,7 +75,7 @@ def attribute(
             help="What contributions are relative to: N dinucleotide shuffles of each sequence, or a file of sequences.",
         ),
     ] = "20",
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same maps.")] = 0,
+    seed: MapSeed = 0,
     logos: Annotated[
         int,
         typer.Option(

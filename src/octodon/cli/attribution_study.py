@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from octodon.cli.options import Backbone, Device, DeviceOption, Quiet
+from octodon.cli.options import AttributionMethod, Backbone, Device, DeviceOption, MapSeed, Quiet
 
 
 def add_to(app: typer.Typer) -> None:
@@ -21,9 +21,7 @@ def add_to(app: typer.Typer) -> None:
 
 def attribution_study(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
-    method: Annotated[
-        str, typer.Option("--method", metavar="NAME", help="How; see octodon list methods.")
-    ] = "deep_lift_shap",
+    method: AttributionMethod = "deep_lift_shap",
     target: Annotated[
         list[str] | None,
         typer.Option("--target", metavar="TARGET", help="Of this target; may be repeated (default: all)."),
@@ -42,7 +40,7 @@ def attribution_study(
             help="Contributions are relative to so many dinucleotide shuffles of each sequence.",
         ),
     ] = 20,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same maps.")] = 0,
+    seed: MapSeed = 0,
     truth: Annotated[
         Path | None,
         typer.Option(

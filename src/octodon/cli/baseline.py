@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from octodon.cli.options import Quiet
+from octodon.cli.options import Quiet, parse_options
 
 
 def add_to(app: typer.Typer) -> None:
@@ -34,7 +34,6 @@ def baseline(
     """
     from octodon.cli.output import print_comparison, resumable, say
     from octodon.experiment.baselines import add_baseline, compare
-    from octodon.experiment.calibrate import parse_options
 
     with resumable():
         add_baseline(run, name, parse_options(option or []), progress=not quiet, say=say)

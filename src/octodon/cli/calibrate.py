@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from octodon.cli.options import Backbone, Device, Id
+from octodon.cli.options import Backbone, Device, Id, parse_options
 
 
 def add_to(app: typer.Typer) -> None:
@@ -107,7 +107,7 @@ def calibrate(
     from octodon.calibration.fit import DEFAULT_METHOD
     from octodon.cli.output import say
     from octodon.errors import ConfigError
-    from octodon.experiment.calibrate import calibrate_bundle, parse_options
+    from octodon.experiment.calibrate import calibrate_bundle
     from octodon.predict.calibrate_table import calibrate_table
 
     method = DEFAULT_METHOD if method is None else method

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from octodon.cli.options import Backbone, Bundle, Level, Uncalibrated
-from octodon.cli.predict import Length
-
-if TYPE_CHECKING:
-    from octodon.data.lengths import LengthPolicy
+from octodon.cli.options import (
+    Backbone,
+    Bundle,
+    LeftFlank,
+    Length,
+    Level,
+    RightFlank,
+    Title,
+    Uncalibrated,
+    policy_of,
+)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -34,19 +40,15 @@ def export(
     ] = None,
     level: Level = None,
     uncalibrated: Uncalibrated = False,
-    title: Annotated[str | None, typer.Option("--title", help="Heading of the page.")] = None,
+    title: Title = None,
     length: Annotated[
         Length | None,
         typer.Option(
             "--length", help="What the page suggests for sequences of another length; default: as trained."
         ),
     ] = None,
-    left_flank: Annotated[
-        str, typer.Option("--left-flank", metavar="SEQ", help="Vector before the sequence, for flank.")
-    ] = "",
-    right_flank: Annotated[
-        str, typer.Option("--right-flank", metavar="SEQ", help="Vector after the sequence, for flank.")
-    ] = "",
+    left_flank: LeftFlank = "",
+    right_flank: RightFlank = "",
     runtime: Annotated[
         Path | None,
         typer.Option(
@@ -83,21 +85,3 @@ def export(
         made.append(export_html(model, html, title=title, length=policy, runtime=runtime, **how))
     for file in made:
         say(f"{file} ({file.stat().st_size / 1e6:.1f} MB)")
-
-
-def policy_of(bundle: Path, length: Length | None, left_flank: str, right_flank: str) -> LengthPolicy:
-    """Return the policy asked for, or else the one that the model's run read its data with."""
-    from octodon.artifact.bundle import read_provenance
-    from octodon.data.lengths import REFUSE, LengthPolicy
-    from octodon.errors import ConfigError
-
-    if length is None and (left_flank or right_flank):
-        length = Length.FLANK
-    if length is not None:
-        # any length: the page knows that of the model
-        return LengthPolicy(policy=length.value, length_bp=1, left_flank=left_flank, right_flank=right_flank)
-    read_as = read_provenance(bundle).get("config", {}).get("data", {}).get("length")
-    try:
-        return LengthPolicy(**read_as) if isinstance(read_as, dict) else REFUSE
-    except (ConfigError, TypeError):
-        return REFUSE

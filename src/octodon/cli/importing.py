@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from octodon.cli.options import parse_options
+
 if TYPE_CHECKING:
     from octodon.handover.networks import Foreign
 
@@ -78,7 +80,6 @@ def import_networks(
     from octodon.artifact.bundle import save
     from octodon.cli.output import say
     from octodon.errors import ConfigError
-    from octodon.experiment.calibrate import parse_options
     from octodon.handover.networks import Foreign, import_weights
 
     _refuse_tables(sources)

@@ -1,13 +1,16 @@
-"""Options that mean the same in every command."""
+"""Options that mean the same in every command, and what becomes of them."""
 
 from __future__ import annotations
 
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from octodon.data.lengths import LengthPolicy
 
 ExperimentFile = Annotated[
     Path, typer.Argument(metavar="EXPERIMENT.toml", help="The experiment's TOML file.")
@@ -82,6 +85,71 @@ Uncalibrated = Annotated[
         help="Leave the calibration out; with --level: mean +- z std of one measurement.",
     ),
 ]
+
+
+class Length(StrEnum):
+    """What to do with sequences of another length than the model's."""
+
+    REFUSE = "refuse"
+    CROP = "crop"
+    FLANK = "flank"
+
+
+LeftFlank = Annotated[
+    str,
+    typer.Option("--left-flank", metavar="SEQ", help="Bases put before each sequence, for --length flank."),
+]
+RightFlank = Annotated[
+    str,
+    typer.Option("--right-flank", metavar="SEQ", help="Bases put behind each sequence, for --length flank."),
+]
+Title = Annotated[str | None, typer.Option("--title", help="Heading of the page.")]
+AttributionMethod = Annotated[
+    str, typer.Option("--method", metavar="NAME", help="Attribution method; see octodon list methods.")
+]
+MapSeed = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same maps.")]
+
+
+def policy_of(bundle: Path, length: Length | None, left_flank: str, right_flank: str) -> LengthPolicy:
+    """Return the policy asked for, or else the one that the model's run read its data with."""
+    from octodon.artifact.bundle import read_provenance
+    from octodon.data.lengths import REFUSE, LengthPolicy
+    from octodon.errors import ConfigError
+
+    if length is None and (left_flank or right_flank):
+        length = Length.FLANK
+    if length is not None:
+        # any length: the page knows that of the model
+        return LengthPolicy(policy=length.value, length_bp=1, left_flank=left_flank, right_flank=right_flank)
+    read_as = read_provenance(bundle).get("config", {}).get("data", {}).get("length")
+    try:
+        return LengthPolicy(**read_as) if isinstance(read_as, dict) else REFUSE
+    except (ConfigError, TypeError):
+        return REFUSE
+
+
+def parse_options(texts: list[str]) -> dict[str, Any]:
+    """Return ``{"bins": 5}`` for ``["bins=5"]``, as --option is given; values are TOML, or plain text.
+
+    Raises
+    ------
+    ConfigError
+        A text of another form.
+    """
+    import tomllib
+
+    from octodon.errors import ConfigError
+
+    options: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise ConfigError(f"--option {text!r}: expected NAME=VALUE, for example bins=5")
+        try:
+            options[name.strip()] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            options[name.strip()] = value
+    return options
 
 
 def overrides(set: list[str] | None, executor: str | None, address: str | None) -> list[str]:

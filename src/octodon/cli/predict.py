@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -16,19 +15,14 @@ from octodon.cli.options import (
     DeviceOption,
     Executor,
     Id,
+    LeftFlank,
+    Length,
     Level,
     Quiet,
+    RightFlank,
     Sequence,
     Uncalibrated,
 )
-
-
-class Length(StrEnum):
-    """What to do with sequences of another length than the model's."""
-
-    REFUSE = "refuse"
-    CROP = "crop"
-    FLANK = "flank"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -52,18 +46,8 @@ def predict(
             help="Sequences of another length than the model's: refuse, crop to the centre, or add flanks.",
         ),
     ] = Length.REFUSE,
-    left_flank: Annotated[
-        str,
-        typer.Option(
-            "--left-flank", metavar="SEQ", help="Bases put before each sequence, for --length flank."
-        ),
-    ] = "",
-    right_flank: Annotated[
-        str,
-        typer.Option(
-            "--right-flank", metavar="SEQ", help="Bases put behind each sequence, for --length flank."
-        ),
-    ] = "",
+    left_flank: LeftFlank = "",
+    right_flank: RightFlank = "",
     level: Level = None,
     uncalibrated: Uncalibrated = False,
     device: DeviceOption = Device.AUTO,

@@ -6,9 +6,19 @@ from typing import Annotated
 
 import typer
 
-from octodon.cli.export import policy_of
-from octodon.cli.options import Backbone, Bundle, Device, DeviceOption, Level, Uncalibrated
-from octodon.cli.predict import Length
+from octodon.cli.options import (
+    Backbone,
+    Bundle,
+    Device,
+    DeviceOption,
+    LeftFlank,
+    Length,
+    Level,
+    RightFlank,
+    Title,
+    Uncalibrated,
+    policy_of,
+)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -35,19 +45,15 @@ def serve(
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any that is free.")] = 8000,
     level: Level = None,
     uncalibrated: Uncalibrated = False,
-    title: Annotated[str | None, typer.Option("--title", help="Heading of the page.")] = None,
+    title: Title = None,
     length: Annotated[
         Length | None,
         typer.Option(
             "--length", help="What to do with sequences of another length; default: as it was trained."
         ),
     ] = None,
-    left_flank: Annotated[
-        str, typer.Option("--left-flank", metavar="SEQ", help="Vector before the sequence, for flank.")
-    ] = "",
-    right_flank: Annotated[
-        str, typer.Option("--right-flank", metavar="SEQ", help="Vector after the sequence, for flank.")
-    ] = "",
+    left_flank: LeftFlank = "",
+    right_flank: RightFlank = "",
     most_sequences: Annotated[
         int, typer.Option("--most-sequences", min=1, help="In one request; more are refused (413).")
     ] = 10_000,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -71,20 +70,6 @@ def calibrate_bundle(
     if (bundle / SEEN).is_file():
         shutil.copyfile(bundle / SEEN, out / SEEN)
     return done.calibration, out
-
-
-def parse_options(texts: Sequence[str]) -> dict[str, Any]:
-    """Return ``{"bins": 5}`` for ``["bins=5"]``; values are TOML, or plain text."""
-    options: dict[str, Any] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip():
-            raise ConfigError(f"--option {text!r}: expected NAME=VALUE, for example bins=5")
-        try:
-            options[name.strip()] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            options[name.strip()] = value
-    return options
 
 
 def _columns(texts: Sequence[str], names: tuple[str, ...]) -> dict[str, str | list[str]]:
