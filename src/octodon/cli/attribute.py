@@ -53,7 +53,9 @@ def attribute(
     ] = "activity",
     target: Annotated[
         str | None,
-        typer.Option("--target", metavar="TARGET", help="Of this target; needed where there are several."),
+        typer.Option(
+            "--target", metavar="TARGET", help="Target to explain; required if the model has several."
+        ),
     ] = None,
     minus: Annotated[
         str | None,
@@ -63,9 +65,7 @@ def attribute(
     ] = None,
     member: Annotated[
         str | None,
-        typer.Option(
-            "--member", metavar="K|each", help="Of an ensemble: member K (from 0) alone, or each by itself."
-        ),
+        typer.Option("--member", metavar="K|each", help="For an ensemble: one member (0-based), or each."),
     ] = None,
     background: Annotated[
         str,
@@ -80,8 +80,9 @@ def attribute(
         int,
         typer.Option(
             "--logos",
+            metavar="N",
             min=0,
-            help="Also draw the first so many sequences as logos (SVG beside --out), their uncertainty beneath.",
+            help="Draw logos of the first N sequences (SVG beside --out), uncertainty below.",
         ),
     ] = 0,
     track: Annotated[

@@ -24,12 +24,12 @@ def attribution_study(
     method: AttributionMethod = "deep_lift_shap",
     target: Annotated[
         list[str] | None,
-        typer.Option("--target", metavar="TARGET", help="Of this target; may be repeated (default: all)."),
+        typer.Option("--target", metavar="TARGET", help="Target to explain; may be repeated (default: all)."),
     ] = None,
     sequences: Annotated[
         int,
         typer.Option(
-            "--sequences", min=3, help="So many test sequences of highest measured activity, per target."
+            "--sequences", min=3, help="Number of test sequences per target, highest measured activity first."
         ),
     ] = 1000,
     background: Annotated[
@@ -37,7 +37,7 @@ def attribution_study(
         typer.Option(
             "--background",
             min=1,
-            help="Contributions are relative to so many dinucleotide shuffles of each sequence.",
+            help="Dinucleotide shuffles per sequence used as background.",
         ),
     ] = 20,
     seed: MapSeed = 0,

@@ -13,7 +13,7 @@ from octodon.cli.options import Backbone, Device, Id, parse_options
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
-        short_help="Make stds and intervals hold, on rows no network saw",
+        short_help="Calibrate stds and intervals on rows no network has seen",
         epilog="Examples: octodon calibrate run/student --data unseen.tsv --out calibrated; "
         "octodon calibrate predictions.tsv --replicates 3 --out calibrated.tsv",
     )(calibrate)
@@ -65,7 +65,9 @@ def calibrate(
     method: Annotated[
         str | None,
         typer.Option(
-            "--method", metavar="NAME", help="How; see octodon list calibrations (default: normalised)."
+            "--method",
+            metavar="NAME",
+            help="Calibration method; see octodon list calibrations (default: normalised).",
         ),
     ] = None,
     level: Annotated[
@@ -81,7 +83,7 @@ def calibrate(
         typer.Option(
             "--replicates",
             min=1,
-            help="For a table: each T_measured is the mean of so many replicates, and T_aleatoric_std the noise of one.",
+            help="For a table: number of replicates behind each T_measured; T_aleatoric_std is the noise of one.",
         ),
     ] = None,
     option: Annotated[

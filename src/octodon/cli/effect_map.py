@@ -12,7 +12,7 @@ def add_to(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
         "effect-map",
-        short_help="Figure of such effects along an element",
+        short_help="Plot variant effects along a region",
         epilog="Example: octodon effect-map effects.tsv --region SORT1:1-600 --out map.svg",
     )(effect_map)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
-        short_help="Recurring motifs in such maps (extra: octodon[motifs])",
+        short_help="Find recurring motifs in attribution maps",
         epilog="Example: octodon motifs run --target Dev --meme JASPAR.meme --out motifs",
     )(motifs)
 
@@ -32,29 +32,32 @@ def motifs(
         Path | None, typer.Option("--meme", help="Known motifs (MEME format), to name the patterns.")
     ] = None,
     target: Annotated[
-        str | None, typer.Option("--target", metavar="TARGET", help="Of a run: of this target.")
+        str | None, typer.Option("--target", metavar="TARGET", help="Target to explain when given a run.")
     ] = None,
     method: Annotated[
-        str, typer.Option("--method", metavar="NAME", help="Of a run: how; see octodon list methods.")
+        str,
+        typer.Option(
+            "--method", metavar="NAME", help="Attribution method when given a run; see octodon list methods."
+        ),
     ] = "deep_lift_shap",
     sequences: Annotated[
         int,
         typer.Option(
-            "--sequences", min=3, help="Of a run: so many test sequences of highest measured activity."
+            "--sequences",
+            min=3,
+            help="When given a run: number of test sequences, highest measured activity first.",
         ),
     ] = 1000,
     window: Annotated[
         int | None,
-        typer.Option(
-            "--window", help="Look only at so many bases in the middle (default: the whole sequence)."
-        ),
+        typer.Option("--window", help="Width of the central window, in bases (default: the whole sequence)."),
     ] = None,
     max_seqlets: Annotated[
         int,
         typer.Option(
             "--max-seqlets",
             min=100,
-            help="Cluster at most so many stretches of high contribution (seqlets) per sign.",
+            help="Maximum number of seqlets (stretches of high contribution) per sign.",
         ),
     ] = 2000,
     unweighted: Annotated[
@@ -67,7 +70,10 @@ def motifs(
     backbone: Backbone = None,
     quiet: Quiet = False,
 ) -> None:
-    """Find recurring motifs in maps with modisco-lite, weighted by how sure the members are, and name them."""
+    """Find recurring motifs in maps with modisco-lite, weighted by how sure the members are, and name them.
+
+    Needs pip install 'octodon[motifs]'.
+    """
     from octodon.atomic import write_text
     from octodon.attribution.motifs import few_motifs, find_motifs, name_patterns, read_meme
     from octodon.attribution.save import load_attribution

@@ -28,7 +28,7 @@ def ood(
     ],
     score: Annotated[
         str | None,
-        typer.Option("--score", metavar="NAME", help="How; see octodon list ood (default: markov)."),
+        typer.Option("--score", metavar="NAME", help="Score; see octodon list ood (default: markov)."),
     ] = None,
     threshold: Annotated[
         float,

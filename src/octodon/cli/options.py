@@ -28,7 +28,7 @@ Restart = Annotated[
     bool,
     typer.Option(
         "--restart",
-        help="Do not go on with an earlier run: refuse a folder that holds one (nothing is ever deleted).",
+        help="Refuse to resume an existing run (nothing is ever deleted).",
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
@@ -46,7 +46,7 @@ Address = Annotated[
     typer.Option(
         "--address",
         metavar="ADDRESS",
-        help="Of a Ray cluster: auto, host:6379 or ray://host:10001; default: one of this machine is started and ended.",
+        help="Address of a Ray cluster: auto, host:6379 or ray://host:10001; default: start a local one.",
     ),
 ]
 Id = Annotated[

@@ -39,7 +39,7 @@ def serve(
         typer.Option(
             "--allow-host",
             metavar="NAME",
-            help="Name under which it may be asked as well, such as that of a proxy; may be repeated.",
+            help="Additional accepted Host name, such as that of a proxy; may be repeated.",
         ),
     ] = None,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0: any that is free.")] = 8000,
@@ -55,17 +55,19 @@ def serve(
     left_flank: LeftFlank = "",
     right_flank: RightFlank = "",
     most_sequences: Annotated[
-        int, typer.Option("--most-sequences", min=1, help="In one request; more are refused (413).")
+        int, typer.Option("--most-sequences", min=1, help="Maximum sequences per request (beyond: HTTP 413).")
     ] = 10_000,
     most_megabytes: Annotated[
-        float, typer.Option("--most-megabytes", help="In one request; more are refused (413).")
+        float, typer.Option("--most-megabytes", help="Maximum megabytes per request (beyond: HTTP 413).")
     ] = 16.0,
     most_waiting: Annotated[
         int,
-        typer.Option("--most-waiting", min=1, help="Sequences of all requests at once; then: busy (503)."),
+        typer.Option(
+            "--most-waiting", min=1, help="Maximum sequences of all requests at once (beyond: HTTP 503)."
+        ),
     ] = 50_000,
     most_seconds: Annotated[
-        float, typer.Option("--most-seconds", help="For one request; then it is given up (503).")
+        float, typer.Option("--most-seconds", help="Request timeout in seconds (beyond: HTTP 503).")
     ] = 60.0,
     device: DeviceOption = Device.AUTO,
     backbone: Backbone = None,

@@ -21,7 +21,7 @@ class Length(StrEnum):
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
-        short_help="Error, doubt and intervals on sequences of other kinds",
+        short_help="Error, uncertainty and coverage under distribution shift",
         epilog="Examples: octodon shift run; octodon shift run --shift mutagenesis:fraction=0.1 --also ecoli=ecoli.fa --length crop",
     )(shift)
 

@@ -70,7 +70,7 @@ def variants(
     null: Annotated[
         int,
         typer.Option(
-            "--null", help="Compare with so many random mutations of shuffled sequences; 0: with none."
+            "--null", help="Number of random mutations of shuffled sequences to compare with; 0: none."
         ),
     ] = 1000,
     level: Annotated[
