@@ -172,7 +172,7 @@ def test_what_a_file_says_of_itself(tmp_path: Path) -> None:
 
 
 def test_a_level_needs_a_calibration_or_its_waiver() -> None:
-    with pytest.raises(DataError, match="never calibrated"):
+    with pytest.raises(DataError, match="the model is not calibrated"):
         assemble(small_student(), level=0.9)
     with pytest.raises(DataError, match="gives no std"):
         assemble(small_student(head="mean"), level=0.9, calibrated=False)

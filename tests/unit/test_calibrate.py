@@ -59,9 +59,9 @@ def test_a_calibrated_model_answers_with_intervals_and_its_own_stds_stay(make):
     assert done.predict(new.codes, calibrated=False).calibrated_std is None
 
 
-def test_a_level_without_calibration_is_refused_or_the_models_own_promise():
+def test_a_level_without_calibration_is_refused_or_that_of_the_models_own_std():
     model, codes = student(), unseen(5).codes
-    with pytest.raises(DataError, match=r"never calibrated.*octodon calibrate"):
+    with pytest.raises(DataError, match=r"the model is not calibrated.*octodon calibrate"):
         model.predict(codes, level=0.9)
     promised = model.predict(codes, level=0.95, calibrated=False)
     assert_allclose(promised.upper - promised.mean, 1.959964 * promised.epistemic_std, rtol=1e-5)

@@ -158,7 +158,7 @@ def test_ids_of_another_form_give_no_places_and_a_mixture_is_refused(tmp_path: P
         ("Hk_log2_enrichment", "Hk", "no column 'Hk_log2_enrichment'"),
         ("\t0.125\t", "\tNA\t", "missing"),
         ("\t0.125\t", "\thigh\t", "high"),
-        (sequences()[1], "Z" + sequences()[1][1:], "row 2, position 1: 'Z' is no base"),
+        (sequences()[1], "Z" + sequences()[1][1:], "row 2, position 1: 'Z' is not a base"),
         (sequences()[1], sequences()[1][1:], "row 2 has 248 bases"),
     ],
 )

@@ -84,7 +84,7 @@ def test_a_letter_that_is_no_base_is_named(tmp_path: Path) -> None:
     (tmp_path / "g.fa").write_text(">a\nACGTXACGT\n")
     with (
         open_genome(tmp_path / "g.fa") as genome,
-        pytest.raises(DataError, match="a, position 5: 'X' is no base"),
+        pytest.raises(DataError, match="a, position 5: 'X' is not a base"),
     ):
         genome.fetch("a", 2, 7)
 

@@ -139,7 +139,7 @@ def test_other_lengths_become_what_predict_makes_of_them(
     [
         (
             ">a\n" + "A" * LENGTH + "\n>b\n" + "C" * 30 + "X" + "C" * 31,
-            r"row 2, position 31: 'X' is no base.*N$",
+            r"row 2, position 31: 'X' is not a base.*N$",
         ),
         (">a\n" + "A" * LENGTH + "\n>b\n" + "C" * 30, r"row 2 has 30 bases, expected 62"),
         (

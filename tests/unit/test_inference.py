@@ -138,7 +138,7 @@ def test_what_cannot_be_predicted_is_refused(who: Any) -> None:
         BundleError, match=r"sequences have 33 bp, the model was trained on 32 bp; crop or flank"
     ):
         predictor.predict(codes)
-    with pytest.raises(DataError, match="row 1, position 3: 'X' is no base"):
+    with pytest.raises(DataError, match="row 1, position 3: 'X' is not a base"):
         predictor.predict(["ACX" + "A" * 29])
     with pytest.raises(DataError, match="ids: 1 for 2 sequences; give one for each"):
         predictor.predict(["A" * LENGTH] * 2, ["one"])
@@ -240,7 +240,7 @@ def test_a_bad_row_in_the_middle_leaves_no_file_and_the_old_one_as_it_was(
     table.loc[30, "sequence"] = "AC-" + "A" * (LENGTH - 3)
     table.to_csv(source, sep="\t", index=False)
     before = {path.name for path in tmp_path.iterdir()}
-    with pytest.raises(DataError, match="row 31, position 3: '-' is no base"):
+    with pytest.raises(DataError, match="row 31, position 3: '-' is not a base"):
         predict_file(_student(), source, tmp_path / "out.tsv", id="name")
     assert {path.name for path in tmp_path.iterdir()} == before
     (tmp_path / "out.tsv").write_text("before")

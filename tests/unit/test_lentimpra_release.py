@@ -115,7 +115,7 @@ def test_splitting_by_fraction_keeps_pairs_together(tmp_path: Path):
         (0, LAST, "element", "the last column is 'element'"),
         (1, "DNasePeakNoPromoter3_Reversed", "DNasePeakNoPromoter3", "same id 'DNasePeakNoPromoter3'"),
         (0, "DNasePeakNoPromoter3_Reversed", "DNasePeakNoPromoter3", "same id 'DNasePeakNoPromoter3'"),
-        (0, "AGGACC", "AGG-CC", "'-' is no base"),
+        (0, "AGGACC", "AGG-CC", "'-' is not a base"),
         (1, "DNase", "peak", "none of 20 rows is left .20 name without a sequence"),
     ],
 )

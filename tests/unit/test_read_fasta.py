@@ -30,7 +30,7 @@ def test_records_of_many_lines(tmp_path: Path, monkeypatch, block_bytes: int, zi
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (">a\nACGT\n>b\nACXT\n", r"row 2, position 3: 'X' is no base"),
+        (">a\nACGT\n>b\nACXT\n", r"row 2, position 3: 'X' is not a base"),
         (">a\nACGT\n>b\nACG\n", r"row 2 has 3 bases, expected 4"),
         (">a\nACGT\n>b\n>c\nACGT\n", r"row 2 has no sequence"),
         (">a\nACGT\n>a\nACGA\n", r"rows 1 and 2 have the same id 'a'"),

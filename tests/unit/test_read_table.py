@@ -187,9 +187,9 @@ def test_text_in_a_number_column_names_row_column_and_text(tmp_path: Path, suffi
 
 
 def test_a_letter_that_is_no_base_names_row_and_position(tmp_path: Path):
-    with pytest.raises(DataError, match=r"row 2, position 3: 'X' is no base"):
+    with pytest.raises(DataError, match=r"row 2, position 3: 'X' is not a base"):
         read_table(write(tmp_path / "x.tsv", [("ACGT",), ("ACXT",)], ("sequence",)))
-    with pytest.raises(DataError, match=r"row 2, position 2: 'é' is no base"):
+    with pytest.raises(DataError, match=r"row 2, position 2: 'é' is not a base"):
         read_table(write(tmp_path / "x.tsv", [("ACGT",), ("AéT",)], ("sequence",)))
 
 
@@ -200,7 +200,7 @@ def test_rows_are_counted_through_all_blocks(tmp_path: Path):
     path = tmp_path / "x.tsv"
     good = "".join(f"{row}\t{i}\n" for i in range(n))
     for bad, message in (
-        (f"{row[:-1]}R\t1\n", rf"row {n + 1}, position 1000: 'R' is no base"),
+        (f"{row[:-1]}R\t1\n", rf"row {n + 1}, position 1000: 'R' is not a base"),
         (f"{row[:-1]}\t1\n", rf"row {n + 1} has 999 bases, expected 1000"),
         (f"{row}\tx\n", rf"row {n + 1}, column 'y': 'x' is no number"),
         ("\t1\n", rf"row {n + 1} has no sequence"),

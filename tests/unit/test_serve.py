@@ -170,7 +170,7 @@ TOO_MANY = ">a\n" + ">b\nA\n" * 200
             f'{{"sequences": ["{GOOD}", "{GOOD[1:]}X"]}}',
             "json",
             422,
-            r"row 2, position 62: 'X' is no base",
+            r"row 2, position 62: 'X' is not a base",
         ),
         (
             "/predict",
@@ -583,7 +583,7 @@ def test_whether_others_reach_a_host_is_judged_by_its_address(monkeypatch: pytes
 def test_a_service_that_cannot_be_is_refused_at_the_start(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(DataError, match="never calibrated"):
+    with pytest.raises(DataError, match="the model is not calibrated"):
         Service(small_student(), level=0.9, device="cpu")
     for seconds in (0.0, float("nan"), float("inf")):
         with pytest.raises(ConfigError, match="expected a number above 0"):

@@ -118,11 +118,11 @@ def test_the_command_says_it_and_exits_with_0_or_1(tmp_path: Path) -> None:
     path = save(small_student(), tmp_path / "bundle")
     good = CliRunner().invoke(app, ["verify", str(path), "--device", "cpu"])
     assert good.exit_code == 0
-    assert "says what it said" in good.output
+    assert "predictions are those that were saved" in good.output
     weights = load_file(path / "weights.safetensors")
     weights["head.linear.bias"] = weights["head.linear.bias"] + 1
     save_file(weights, path / "weights.safetensors")
     bad = CliRunner().invoke(app, ["verify", str(path), "--device", "cpu"])
     assert bad.exit_code == 1
-    assert "does NOT say what it said" in bad.output
+    assert "predictions differ from those that were saved" in bad.output
     assert "NO" in bad.output

@@ -35,6 +35,6 @@ def answer(
     if level is None:
         return plain
     raise DataError(
-        f"level {level}: this model was never calibrated, so that nothing is known about its intervals; calibrate it "
-        f"(octodon calibrate), or ask for its own promise (--uncalibrated; in Python calibrated=False)"
+        f"level {level}: the model is not calibrated; run octodon calibrate, or use --uncalibrated (in Python "
+        f"calibrated=False) for mean +- z std"
     )

@@ -46,6 +46,9 @@ def verify(bundle: Bundle, device: DeviceOption = Device.AUTO, backbone: Backbon
         "1e-6 of it, an altered network by 1e-2 and more"
     )
     if not verdict.holds:
-        typer.echo(f"{bundle}: does NOT say what it said; copy it again, or do not trust it here", err=True)
+        typer.echo(
+            f"{bundle}: predictions differ from those that were saved; copy it again, or do not trust it here",
+            err=True,
+        )
         raise typer.Exit(1)
-    typer.echo(f"{bundle}: says what it said")
+    typer.echo(f"{bundle}: predictions are those that were saved")

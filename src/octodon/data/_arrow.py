@@ -48,7 +48,7 @@ def codes_of(
         # A base of DNA is one ASCII byte; show the whole character where it is not.
         got = letters[at : at + 4].tobytes().decode("utf-8", errors="ignore")[:1]
         raise DataError(
-            f"{where}: row {first_row + row + 1}, position {at - offsets[row] + 1}: {got!r} is no base; "
+            f"{where}: row {first_row + row + 1}, position {at - offsets[row] + 1}: {got!r} is not a base; "
             f"expected A, C, G, T or N"
         )
     return apply_lengths(bases, offsets, policy, where, first_row, first_length_bp)

@@ -72,7 +72,7 @@ class Genome:
         if codes.size and codes.max() == INVALID_CODE:
             at = int(np.argmax(codes == INVALID_CODE))
             raise DataError(
-                f"{self.path}: {contig}, position {start + at + 1}: {chr(letters[at])!r} is no base; expected A, C, G, "
+                f"{self.path}: {contig}, position {start + at + 1}: {chr(letters[at])!r} is not a base; expected A, C, G, "
                 f"T, N or an IUPAC letter"
             )
         return codes

@@ -69,7 +69,7 @@ class Whole(nn.Module):
 
 
 class Interval(nn.Module):
-    """A calibration as it is at one level, or a model's own promise."""
+    """A calibration as it is at one level, or mean +- z std of a model without one."""
 
     edges: Tensor | None
 
@@ -176,7 +176,7 @@ def assemble(
         interval = Interval(forms, model.calibration.replicates, gives_std=True)
         what = model.calibration.describe(level)
     elif level is not None:
-        interval, what = _promise(model, level, calibrated)
+        interval, what = _uncalibrated(model, level, calibrated)
     module = (
         Whole(networks, model.model.length, interval, _percentile(model, say)).eval().requires_grad_(False)
     )
@@ -234,13 +234,12 @@ def _padded_in_numbers(conv: nn.Conv1d) -> nn.Module:
     return nn.Sequential(nn.ConstantPad1d((total // 2, total - total // 2), 0.0), conv)
 
 
-def _promise(model: Student | Ensemble, level: float, calibrated: bool) -> tuple[Interval, str]:
+def _uncalibrated(model: Student | Ensemble, level: float, calibrated: bool) -> tuple[Interval, str]:
     """Return mean +- z std of one measurement, which has to be asked for."""
     check_level(level)
     if calibrated:
         raise DataError(
-            f"level {level}: this model was never calibrated, so that nothing is known about its intervals; calibrate it "
-            f"(octodon calibrate), or ask for its own promise (--uncalibrated)"
+            f"level {level}: the model is not calibrated; run octodon calibrate, or use --uncalibrated for mean +- z std"
         )
     said = model.predict(np.zeros((1, model.model.length), dtype=np.uint8), device="cpu", calibrated=False)
     if said.total_std is None:

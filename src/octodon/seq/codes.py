@@ -66,7 +66,7 @@ def encode(sequences: Sequence[str], where: str = "sequences") -> UInt8[ndarray,
     except UnicodeEncodeError as error:
         row, position = divmod(error.start, int(lengths[0]))
         raise DataError(
-            f"{where}: row {row + 1}, position {position + 1}: {error.object[error.start]!r} is no base; "
+            f"{where}: row {row + 1}, position {position + 1}: {error.object[error.start]!r} is not a base; "
             f"expected A, C, G, T or N"
         ) from None
     letters = np.frombuffer(joined, dtype=np.uint8).reshape(len(sequences), int(lengths[0]))
@@ -82,8 +82,8 @@ def refuse_invalid(
     if codes.size and codes.max() == INVALID_CODE:
         row, position = (int(i[0]) for i in np.nonzero(codes == INVALID_CODE))
         raise DataError(
-            f"{where}: row {first_row + row + 1}, position {position + 1}: {chr(letters[row, position])!r} is no "
-            f"base; expected A, C, G, T or N"
+            f"{where}: row {first_row + row + 1}, position {position + 1}: {chr(letters[row, position])!r} is not "
+            f"a base; expected A, C, G, T or N"
         )
 
 

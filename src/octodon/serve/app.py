@@ -361,7 +361,7 @@ async def _refuse_address(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _forget(request: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"error": "the body ended before its end"}, 400)  # whoever sent it has gone
+    return JSONResponse({"error": "the request body was truncated"}, 400)  # whoever sent it has gone
 
 
 async def _fail(request: Request, error: Exception) -> JSONResponse:

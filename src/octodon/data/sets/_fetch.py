@@ -91,8 +91,8 @@ def fetch(file: DataFile, folder: Path, *, base_url: str | None = None, label: s
     if found != expected:
         source = "published" if file.sha256 else f"recorded at first use in {_record_of(target).name}"
         raise DataError(
-            f"{label}: {target} has sha256 {found}, expected {expected} ({source}); delete the file to fetch it "
-            f"anew, or its .sha256 too if you trust the new content"
+            f"{label}: {target} has sha256 {found}, expected {expected} ({source}); delete the file to download "
+            f"it again, or its .sha256 too if you trust the new content"
         )
     return target
 
@@ -152,7 +152,7 @@ def _unpacking(archive: Path, target: Path, label: str) -> Iterator[None]:
         yield
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         raise DataError(
-            f"{label}: {archive} cannot be unpacked ({_reason(error)}); delete it to fetch it anew, or put "
+            f"{label}: {archive} cannot be unpacked ({_reason(error)}); delete it to download it again, or put "
             f"{target.name} into {target.parent} by hand"
         ) from error
 

@@ -41,7 +41,7 @@ const octodonCore = (() => {
       const unit = text.charCodeAt(i);
       const code = unit < 256 ? CODES[unit] : 255;
       if (code === 255) {
-        throw new InputError(`${where}position ${i + 1}: '${text[i]}' is no base; expected A, C, G, T or N`);
+        throw new InputError(`${where}position ${i + 1}: '${text[i]}' is not a base; expected A, C, G, T or N`);
       }
       codes[i] = code;
     }

@@ -59,7 +59,7 @@ def ladder_figure(run: RunResults) -> Figure:
     scores = _scores(run)
     shown = [model for model in MARKERS if model in set(scores["model"])]
     return Figure(
-        title="From nothing to the noise ceiling",
+        title="Accuracy relative to the noise ceiling",
         panels=[Panel(title="", svg=_ladder(run, scores))],
         caption="The bar ends at the noise ceiling: no model can correlate better with values that are themselves noisy."
         + _no_ceiling(run),
