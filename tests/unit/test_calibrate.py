@@ -8,31 +8,19 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from tiny import LENGTH, TARGETS, TinyBackbone, ensemble, examples
+from tiny import TinyBackbone, ensemble, examples, student
 from typer.testing import CliRunner
 
 import octodon
 from octodon.artifact.bundle import load, save, save_calibration
 from octodon.cli.main import app
 from octodon.data.examples import Examples
-from octodon.distillation.student import Student
-from octodon.ensemble.network import FittedNetwork
 from octodon.errors import BundleError, ConfigError, DataError, OctodonError
-from octodon.models.model import ModelConfig, build_model
 from octodon.seq.codes import decode
 
 
 def unseen(n: int = 200, seed: int = 9) -> Examples:
     return replace(examples(n, seed), splits=None)
-
-
-def student() -> Student:
-    config = ModelConfig(
-        backbone="deepstarr", length=LENGTH, n_targets=2, head="distilled", options={"width": 0.05}
-    )
-    weights = build_model(config, seed=1).state_dict()
-    fitted = FittedNetwork(index=0, attempt=0, seed=0, weights=weights, history=[])
-    return Student(model=config, target_names=TARGETS, units="log2", fitted=fitted)
 
 
 def run(*arguments: object) -> tuple[OctodonError | None, str]:

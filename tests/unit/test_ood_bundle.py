@@ -6,15 +6,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from tiny import LENGTH, TARGETS, ensemble, examples
+import tiny
+from tiny import LENGTH, ensemble, examples
 from typer.testing import CliRunner
 
 from octodon.artifact.bundle import load, save
 from octodon.cli.main import app
 from octodon.distillation.student import Student
-from octodon.ensemble.network import FittedNetwork
 from octodon.errors import BundleError, DataError
-from octodon.models.model import ModelConfig, build_model
 from octodon.models.observe import features_in_batches
 from octodon.ood import scores
 from octodon.predict.ood import fit_ood
@@ -26,12 +25,7 @@ POLY_A = np.zeros((5, LENGTH), dtype=np.uint8)
 
 @pytest.fixture(scope="module")
 def student() -> Student:
-    config = ModelConfig(
-        backbone="deepstarr", length=LENGTH, n_targets=2, head="distilled", options={"width": 0.05}
-    )
-    weights = build_model(config, seed=1).state_dict()
-    fitted = FittedNetwork(index=0, attempt=0, seed=0, weights=weights, history=[])
-    return Student(model=config, target_names=TARGETS, units="log2", fitted=fitted)
+    return tiny.student()
 
 
 @pytest.mark.parametrize("score", list(scores))

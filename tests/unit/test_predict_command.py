@@ -5,26 +5,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import tiny
 from tiny import LENGTH, TARGETS
 from typer.testing import CliRunner
 
 from octodon.artifact.bundle import save
 from octodon.cli.main import app
 from octodon.distillation.student import Student
-from octodon.ensemble.network import FittedNetwork
 from octodon.errors import ConfigError, DataError, OctodonError
-from octodon.models.model import ModelConfig, build_model
 
 
 @pytest.fixture
 def student(tmp_path: Path) -> Student:
     """A student in a bundle, as a run leaves it."""
-    config = ModelConfig(
-        backbone="deepstarr", length=LENGTH, n_targets=2, head="distilled", options={"width": 0.05}
-    )
-    weights = build_model(config, seed=1).state_dict()
-    fitted = FittedNetwork(index=0, attempt=0, seed=0, weights=weights, history=[])
-    made = Student(model=config, target_names=TARGETS, units="log2", fitted=fitted)
+    made = tiny.student()
     save(made, tmp_path / "student")
     return made
 

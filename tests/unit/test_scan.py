@@ -9,31 +9,24 @@ import numpy as np
 import pandas as pd
 import pybigtools
 import pytest
+import tiny
 from typer.testing import CliRunner
 
 from octodon.artifact.bundle import save
 from octodon.cli.main import app
 from octodon.data.genome import open_genome
 from octodon.distillation.student import Student
-from octodon.ensemble.network import FittedNetwork
 from octodon.errors import ConfigError, DataError, RunError
 from octodon.genomes.grid import Grid
 from octodon.genomes.scan import ScanOptions, ScanReport, scan
-from octodon.models.model import ModelConfig, build_model
 
-LENGTH, STRIDE = 32, 10
+LENGTH, STRIDE = tiny.LENGTH, 10
 COMPLEMENT = str.maketrans("ACGTN", "TGCAN")
 
 
 @pytest.fixture(scope="module")
 def student() -> Student:
-    config = ModelConfig(
-        backbone="deepstarr", length=LENGTH, n_targets=2, head="distilled", options={"width": 0.05}
-    )
-    fitted = FittedNetwork(
-        index=0, attempt=0, seed=0, weights=build_model(config, seed=1).state_dict(), history=[]
-    )
-    return Student(model=config, target_names=("dev", "hk"), units="log2", fitted=fitted)
+    return replace(tiny.student(), target_names=("dev", "hk"))
 
 
 @pytest.fixture

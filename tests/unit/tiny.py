@@ -8,10 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from octodon.data.examples import Examples
+from octodon.distillation.student import Student
 from octodon.ensemble.ensemble import Ensemble
+from octodon.ensemble.network import FittedNetwork
 from octodon.ensemble.train import train
 from octodon.models import layers
-from octodon.models.model import ModelConfig
+from octodon.models.model import ModelConfig, build_model
 from octodon.seq.codes import random_codes
 from octodon.training.config import TrainingConfig
 
@@ -76,6 +78,16 @@ def train_tiny(data: Examples | None = None, members: int = 3, seed: int = 0, **
 def ensemble() -> Ensemble:
     """Three fitted members, trained once for all tests; nobody may change them."""
     return train_tiny()
+
+
+def student() -> Student:
+    """A student as it is before its distillation."""
+    config = ModelConfig(
+        backbone="deepstarr", length=LENGTH, n_targets=2, head="distilled", options={"width": 0.05}
+    )
+    weights = build_model(config, seed=1).state_dict()
+    fitted = FittedNetwork(index=0, attempt=0, seed=0, weights=weights, history=[])
+    return Student(model=config, target_names=TARGETS, units="log2", fitted=fitted)
 
 
 def same_weights(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
