@@ -185,7 +185,7 @@ TOO_MANY = ">a\n" + ">b\nA\n" * 200
         ("/predict", f'{{"sequences": ["{GOOD}"], "id": 1}}', "json", 422, r"body: id: Extra inputs"),
         ("/predict", f'{{"sequences": ["{GOOD}"], "ids": []}}', "json", 422, r"ids: 0 for 1 sequences"),
         ("/predict", '{"sequences": ["\\ud800"]}', "json", 422, r"body: Invalid JSON"),
-        ("/predict", "[" * 5000, "json", 422, r"body: Invalid JSON: recursion limit"),
+        ("/predict", "[" * 5000, "json", 422, r"body: 0 names and 5,000 lists or objects"),
         ("/predict", "", "json", 422, r"body: Invalid JSON"),
         ("/predict", "", "plain", 422, r"FASTA: no records"),
         ("/predict", "ACGT", "plain", 422, r"FASTA: starts with b'A', expected '>'"),
@@ -195,6 +195,13 @@ TOO_MANY = ">a\n" + ">b\nA\n" * 200
         ("/predict", "A" * 60_000, "plain", 413, r"body: more than 0.05 MB; send it in parts"),
         ("/predict", TOO_MANY, "plain", 413, r"201 sequences, at most 200 in one request"),
         ("/predict", json.dumps({"sequences": ["A"] * 201}), "json", 413, r"201 sequences, at most 200"),
+        (
+            "/variants",
+            f'{{"sequence": "A", "mutations": [{"1," * 20_000}1]}}',
+            "json",
+            413,
+            r"20,001 items, at most 200 sequences",
+        ),
         (
             "/predict?level=1.5",
             f">a\n{GOOD}",

@@ -32,6 +32,7 @@ class MutationsIn(BaseModel):
     mutations: list[str] | None = Field(
         None,
         min_length=1,
+        fail_fast=True,
         description="Such as G45A (base, position from 1, base), or G45A+C47T together; default: every single one.",
     )
 
@@ -40,9 +41,9 @@ class PairsIn(BaseModel):
     """Sequences with the reference and with the alternative allele."""
 
     model_config = ConfigDict(extra="forbid")
-    ref: list[Bases] = Field(min_length=1)
-    alt: list[Bases] = Field(min_length=1)
-    ids: list[str] | None = Field(None, description='One for each; default "1", "2", ...')
+    ref: list[Bases] = Field(min_length=1, fail_fast=True)
+    alt: list[Bases] = Field(min_length=1, fail_fast=True)
+    ids: list[str] | None = Field(None, fail_fast=True, description='One for each; default "1", "2", ...')
 
 
 def _which(given: Any) -> str:

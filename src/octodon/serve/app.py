@@ -169,7 +169,7 @@ async def variants(request: Request, options: Annotated[VariantOptions, Query()]
             raise Refusal(415, f"body: {content_type(request)!r}, expected {JSON_TYPE}")
         length_bp, limits = service.model.model.length, service.limits
         read = await _off_loop(
-            lambda: read_alleles(read_json(body, AllelesIn).root, length_bp, limits), len(body)
+            lambda: read_alleles(read_json(body, AllelesIn, limits).root, length_bp, limits), len(body)
         )
         frame = await effects(service, *read, options.level)
         return await _off_loop(

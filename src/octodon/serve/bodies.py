@@ -18,6 +18,7 @@ from octodon.data._arrow import Coder, texts_of
 from octodon.data.formats.fasta import fasta_blocks_of
 from octodon.data.lengths import LengthPolicy, PolicyName
 from octodon.errors import DataError
+from octodon.serve.json_size import refuse_much_json
 from octodon.serve.limits import Limits, Refusal
 
 FASTA_TYPES = (
@@ -40,8 +41,8 @@ class SequencesIn(BaseModel):
     """Sequences, and names for them."""
 
     model_config = ConfigDict(extra="forbid")
-    sequences: list[Bases] = Field(min_length=1)
-    ids: list[str] | None = Field(None, description='One for each; default "1", "2", ...')
+    sequences: list[Bases] = Field(min_length=1, fail_fast=True)
+    ids: list[str] | None = Field(None, fail_fast=True, description='One for each; default "1", "2", ...')
 
 
 class LengthOptions(BaseModel):
@@ -134,12 +135,22 @@ def read_sequences(
     raise Refusal(415, f"body: {kind!r}, expected {JSON_TYPE}, or text/plain with FASTA")
 
 
-def read_json(body: bytes, model: type[Body]) -> Body:
-    """Return a body as a record; raise Refusal (422) with one line if it is none."""
+def read_json(body: bytes, model: type[Body], limits: Limits) -> Body:
+    """Return a body as a record.
+
+    The lists of a model are to fail fast: a mistake for each of a million items is more than the body itself.
+
+    Raises
+    ------
+    Refusal
+        413 for one that holds more than the limits allow, 422 with one line for one that is no such record.
+    """
+    refuse_much_json(body, limits)
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        raise Refusal(422, f"body: {first_mistake(error.errors(include_url=False))}") from None
+        mistakes = error.errors(include_url=False, include_context=False, include_input=False)
+        raise Refusal(422, f"body: {first_mistake(mistakes)}") from None
 
 
 def first_mistake(errors: Sequence) -> str:
@@ -190,7 +201,7 @@ def _to_length(policy: LengthPolicy, first_bp: int, length_bp: int) -> LengthPol
 def _from_json(
     body: bytes, policy: LengthPolicy, length_bp: int, limits: Limits
 ) -> tuple[list[str], UInt8[ndarray, "n l"]]:
-    given = read_json(body, SequencesIn)
+    given = read_json(body, SequencesIn, limits)
     n = len(given.sequences)
     limits.refuse_sequences(n)
     ids = [str(i + 1) for i in range(n)] if given.ids is None else given.ids
