@@ -12,9 +12,11 @@ import pytest
 from octodon.errors import ConfigError, DataError, RunError
 from octodon.metrics.strata import COVERAGE_COLUMNS
 from octodon.records import Prediction
+from octodon.report import inline
 from octodon.report.coverage import coverage_figure
 from octodon.report.history import history_figure
 from octodon.report.intervals import intervals_figure, reliability_figure
+from octodon.report.logo import logo_figure
 from octodon.report.scatter import scatter_figure
 from octodon.report.style import panels, save_figure
 from octodon.report.sweep import sweep_figure
@@ -200,6 +202,24 @@ def test_a_dollar_in_a_name_is_a_letter(tmp_path):
     student, measured, ensemble = predictions()
     scatter_figure(student, measured, ensemble, tmp_path / "scatter.svg", "$x_{$ <b>")
     assert "measured ($x_{$ <b>)" in words(tmp_path / "scatter.svg")
+
+
+@pytest.mark.parametrize("name", ["seq\x00", "\x01", "a\x0bb", "\x1f", "\ufffe", "\uffff"])
+@pytest.mark.parametrize("suffix", ["svg", "png"])
+def test_a_title_that_would_make_the_file_no_xml_is_refused(tmp_path, name, suffix):
+    with pytest.raises(ElementTree.ParseError):
+        ElementTree.fromstring(f"<svg>{name}</svg>")
+    codes, out = np.zeros((2, 5), np.uint8), tmp_path / f"logo.{suffix}"
+    with pytest.raises(DataError, match=r"figure .*logo\..* has a control character \(U\+[0-9A-F]{4}\)"):
+        logo_figure(codes, np.ones((2, 5)), None, ["fine", name], out)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(DataError, match=r"figure shift: .* has a control character"):
+        inline.draw("shift", "A drawing", lambda axes: axes.set_yticks([0, 1], ["a", name]))
+
+
+def test_titles_of_any_language_are_drawn(tmp_path):
+    logo_figure(np.zeros((1, 5), np.uint8), np.ones((1, 5)), None, ["é <&> ж"], tmp_path / "logo.svg")
+    assert "é <&> ж" in {text.text for text in ElementTree.parse(tmp_path / "logo.svg").iter()}
 
 
 def test_scatter_does_not_grow_with_the_number_of_points(tmp_path):

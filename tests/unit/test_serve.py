@@ -110,7 +110,7 @@ def test_fasta_becomes_the_file_of_predict(
 
 def test_json_holds_the_same_digits(client: TestClient, folder: Path) -> None:
     sequences = decode(random_sequences(7, LENGTH, seed=2))
-    ids = ["a", "b\tc", 'say "d"', "é\u2028", "", "f", "f"]
+    ids = ["a", "b c", 'say "d"', "é\u2028", "", "f", "f"]
     said = ask(client, "/predict", sequences=[sequences[0].lower(), *sequences[1:]], ids=ids)
     assert said["units"] == "log2"
     table = pd.DataFrame(said["table"])
@@ -246,6 +246,35 @@ TOO_MANY = ">a\n" + ">b\nA\n" * 200
             "json",
             422,
             r"alt: row 1 has 1 bases, expected 62",
+        ),
+        (
+            "/attribute?target=Dev&format=svg",
+            f'{{"sequences": ["{GOOD}", "{GOOD}"], "ids": ["a", "b\\u0000c"]}}',
+            "json",
+            422,
+            r"ids: 'b\\x00c' of row 2 has a control character \(U\+0000\); name it without",
+        ),
+        ("/predict", f">a\x01 b\n{GOOD}", "plain", 422, r"ids: 'a\\x01' of row 1 has a control character"),
+        (
+            "/predict",
+            f'{{"sequences": ["{GOOD}"], "ids": ["a\\tb"]}}',
+            "json",
+            422,
+            r"ids: 'a\\tb' of row 1 has a control",
+        ),
+        (
+            "/variants",
+            f'{{"ref": ["{GOOD}"], "alt": ["{GOOD}"], "ids": ["\uffff"]}}',
+            "json",
+            422,
+            r"ids: '\\uffff' of row 1 has a control",
+        ),
+        (
+            "/variants",
+            f'{{"sequence": "{GOOD}", "mutations": ["A4C\\u001f"]}}',
+            "json",
+            422,
+            r"mutations: 'A4C\\x1f' of row 1 has a control",
         ),
         ("/variants", f'{{"ref": ["{GOOD}"], "alt": ["A", "A"]}}', "json", 422, r"ref: 1 sequences, alt: 2"),
         ("/variants", '{"mutations": ["A1C"]}', "json", 422, r"body: mutations.sequence: Field required"),

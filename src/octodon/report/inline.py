@@ -14,7 +14,7 @@ from numpy import ndarray
 
 from octodon.metrics.pearson import correlation
 from octodon.report.scatter import draw_points
-from octodon.report.style import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILLION, styled
+from octodon.report.style import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILLION, refuse_unwritable_text, styled
 
 # Each colour of the figures is a variable of the page's style, which has a light and a dark value of it.
 _VARIABLES = {
@@ -50,12 +50,18 @@ def draw(
         What is seen, for screen readers.
     size : (float, float)
         Width and height in inches; 3.4 inches fit a phone.
+
+    Raises
+    ------
+    DataError
+        A text with a control character.
     """
     with styled():
         figure = Figure(figsize=size)
         axes = figure.subplots()
         axes.set_facecolor("none")
         paint(axes)
+        refuse_unwritable_text(figure, name)
         # Laid out once: saving would do it again before and while it draws, half of the time of a report.
         layout = figure.get_layout_engine()
         assert layout is not None

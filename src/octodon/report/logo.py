@@ -58,7 +58,7 @@ def logo_figure(
     Raises
     ------
     DataError
-        For shapes that differ.
+        For shapes that differ, or a title with a control character.
     ConfigError, RunError
         As ``save_figure``.
     """

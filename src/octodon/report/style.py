@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,10 +12,11 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from octodon.atomic import atomic_file
-from octodon.errors import ConfigError
+from octodon.errors import ConfigError, DataError
 
 # Okabe and Ito 2008, "Color Universal Design": told apart in all common forms of colour blindness.
 BLACK, ORANGE, BLUE, GREEN, VERMILLION = "#000000", "#E69F00", "#0072B2", "#009E73", "#D55E00"
@@ -57,6 +59,8 @@ _STYLE: dict[Any, Any] = {
     "savefig.facecolor": "white",
 }
 _PNG_DPI = 150
+# What XML 1.0 (section 2.2) has no place for, not even escaped.
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @contextmanager
@@ -93,6 +97,24 @@ def rows_where(frame: pd.DataFrame, **values: object) -> pd.DataFrame:
     return frame
 
 
+def refuse_unwritable_text(figure: Figure, where: str) -> None:
+    """Refuse a figure with a text that no SVG can hold; ``where`` is what to call the figure in a message.
+
+    Names of sequences and targets are the user's, and matplotlib writes them as they are: with a NUL no program opens the file.
+
+    Raises
+    ------
+    DataError
+        Naming the first such text.
+    """
+    for text in figure.findobj(Text):
+        said = text.get_text()
+        if found := _NOT_XML.search(said):
+            raise DataError(
+                f"figure {where}: {said[:60]!r} has a control character (U+{ord(found[0]):04X}), which no figure can hold; rename it"
+            )
+
+
 def save_figure(figure: Figure, out: Path) -> None:
     """Write a figure as SVG (or PNG, by suffix), whole or not at all; the same figure gives the same bytes.
 
@@ -100,6 +122,8 @@ def save_figure(figure: Figure, out: Path) -> None:
     ------
     ConfigError
         The suffix is neither .svg nor .png.
+    DataError
+        A text with a control character.
     RunError
         The file cannot be written.
     """
@@ -108,6 +132,7 @@ def save_figure(figure: Figure, out: Path) -> None:
         raise ConfigError(
             f"figure {out}: cannot write {suffix or 'a name without suffix'!r}; use .svg or .png"
         )
+    refuse_unwritable_text(figure, str(out))
     with atomic_file(out) as partial:
         if suffix == ".svg":
             figure.savefig(partial, format="svg", metadata={"Date": None}, dpi=_PNG_DPI)

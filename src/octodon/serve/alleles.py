@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, RootModel, Tag
 from octodon.data.lengths import REFUSE
 from octodon.errors import DataError
 from octodon.seq.codes import ALPHABET, decode
-from octodon.serve.bodies import Bases, encoded
+from octodon.serve.bodies import Bases, Id, encoded, refuse_control_characters
 from octodon.serve.limits import Limits
 from octodon.serve.rows import take_rows
 from octodon.serve.service import Service
@@ -43,7 +43,7 @@ class PairsIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
     ref: list[Bases] = Field(min_length=1, fail_fast=True)
     alt: list[Bases] = Field(min_length=1, fail_fast=True)
-    ids: list[str] | None = Field(None, fail_fast=True, description='One for each; default "1", "2", ...')
+    ids: list[Id] | None = Field(None, fail_fast=True, description='One for each; default "1", "2", ...')
 
 
 def _which(given: Any) -> str:
@@ -78,7 +78,8 @@ def read_alleles(
     Refusal
         413 for too many sequences.
     DataError
-        A letter that is no base, another length than the model's, unequal numbers, or a mutation that is none of the sequence.
+        A letter that is no base, another length than the model's, unequal numbers, a mutation that is none of the sequence, or
+        a control character in an id.
     """
     if isinstance(given, PairsIn):
         return _pairs(given, length_bp, limits)
@@ -87,6 +88,7 @@ def read_alleles(
         names, alts = _every_single_one(codes)
     else:
         limits.refuse_sequences(len(given.mutations) + 1)
+        refuse_control_characters(given.mutations, "mutations")
         names, alts = given.mutations, np.stack([_mutated(codes, name) for name in given.mutations])
     limits.refuse_sequences(len(names) + 1)
     at = np.arange(1, len(names) + 1)
@@ -120,6 +122,7 @@ def _pairs(
             f"ref: {n:,} sequences, alt: {len(given.alt):,}, ids: {len(ids):,}; give as many of each"
         )
     limits.refuse_sequences(2 * n)
+    refuse_control_characters(ids)
     both = [encoded(part, REFUSE, length_bp, name) for part, name in ((given.ref, "ref"), (given.alt, "alt"))]
     return ids, np.concatenate(both), np.arange(n), np.arange(n, 2 * n)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Literal, TypeVar
@@ -34,6 +35,9 @@ Bases = Annotated[
     str,
     Field(json_schema_extra={"pattern": "^[ACGTNacgtn]+$"}, description="Letters A C G T N, either case."),
 ]
+Id = Annotated[str, Field(json_schema_extra={"pattern": r"^[^\u0000-\u001f\u007f-\u009f\ufffe\uffff]*$"})]
+"""Without control characters, see ``refuse_control_characters``."""
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ufffe\uffff]")
 Body = TypeVar("Body", bound=BaseModel)
 
 
@@ -42,7 +46,7 @@ class SequencesIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     sequences: list[Bases] = Field(min_length=1, fail_fast=True)
-    ids: list[str] | None = Field(None, fail_fast=True, description='One for each; default "1", "2", ...')
+    ids: list[Id] | None = Field(None, fail_fast=True, description='One for each; default "1", "2", ...')
 
 
 class LengthOptions(BaseModel):
@@ -117,7 +121,7 @@ def read_sequences(
     ConfigError
         Flanks without their policy, or the policy without flanks.
     DataError
-        No sequence, a letter that is no base, a length that does not come to the model's.
+        No sequence, a letter that is no base, a length that does not come to the model's, a control character in an id.
     """
     policy = _policy(options, default)
     try:
@@ -151,6 +155,21 @@ def read_json(body: bytes, model: type[Body], limits: Limits) -> Body:
     except ValidationError as error:
         mistakes = error.errors(include_url=False, include_context=False, include_input=False)
         raise Refusal(422, f"body: {first_mistake(mistakes)}") from None
+
+
+def refuse_control_characters(ids: Sequence[str], where: str = "ids") -> None:
+    """Refuse ids that cannot be written: a tab or a new line tears a table, a NUL is in no XML.
+
+    Raises
+    ------
+    DataError
+        Naming the first.
+    """
+    for row, name in enumerate(ids, 1):
+        if found := _CONTROL.search(name):
+            raise DataError(
+                f"{where}: {name[:60]!r} of row {row:,} has a control character (U+{ord(found[0]):04X}); name it without"
+            )
 
 
 def first_mistake(errors: Sequence) -> str:
@@ -207,6 +226,7 @@ def _from_json(
     ids = [str(i + 1) for i in range(n)] if given.ids is None else given.ids
     if len(ids) != n:
         raise DataError(f"ids: {len(ids):,} for {n:,} sequences; give one for each")
+    refuse_control_characters(ids)
     return ids, encoded(given.sequences, policy, length_bp)
 
 
@@ -222,8 +242,9 @@ def _from_fasta(
         ) from None
     policy = _to_length(policy, _first_bp(body), length_bp)
     blocks = list(fasta_blocks_of(io.BytesIO(body), policy, "FASTA"))
-    ids = texts_of([names for names, _ in blocks])
-    return ids.tolist(), np.concatenate([codes for _, codes in blocks])
+    ids = texts_of([names for names, _ in blocks]).tolist()
+    refuse_control_characters(ids)
+    return ids, np.concatenate([codes for _, codes in blocks])
 
 
 def _first_bp(body: bytes) -> int:
