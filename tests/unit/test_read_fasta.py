@@ -9,6 +9,7 @@ import pytest
 import octodon.data.formats.fasta as fasta
 from octodon.data.formats.fasta import read_fasta
 from octodon.data.lengths import LengthPolicy
+from octodon.data.stream import stream_fasta
 from octodon.errors import DataError
 from octodon.seq.codes import decode
 
@@ -47,6 +48,25 @@ def test_bad_records_are_named(tmp_path: Path, monkeypatch, text: str, message: 
     path.write_text(text)
     with pytest.raises(DataError, match=message):
         read_fasta(path)
+
+
+def test_a_description_that_is_no_utf_8_leaves_the_id_alone(tmp_path: Path):
+    path = tmp_path / "x.fa"
+    path.write_bytes(b">seq1 caf\xe9\nACGT\n>\xc3\xa9t\xc3\xa9\t\xc3\nACGA\n>c\x0c\xff \xff\r\nACGG")
+    assert read_fasta(path).ids.tolist() == ["seq1", "été", "c"]
+    (chunk,) = stream_fasta(path)
+    assert chunk[0].tolist() == ["seq1", "été", "c"]
+
+
+@pytest.mark.parametrize("block_bytes", [4, 1 << 20])
+@pytest.mark.parametrize("read", [read_fasta, lambda path: list(stream_fasta(path))])
+def test_an_id_that_is_no_utf_8_names_its_record(tmp_path: Path, monkeypatch, read, block_bytes: int):
+    monkeypatch.setattr(fasta, "_BLOCK_BYTES", block_bytes)
+    path = tmp_path / "x.fa"
+    # end to end the first bytes of these two ids are one letter: each has to be text by itself
+    path.write_bytes(b">a\nACGT\n>b\xc3\nACGA\n>\xa9c\nACGG\n")
+    with pytest.raises(DataError, match=r"x\.fa: row 2 has the id b'b\\xc3', expected text in UTF-8"):
+        read(path)
 
 
 def test_missing_empty_and_truncated_files(tmp_path: Path):

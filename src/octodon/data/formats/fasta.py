@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy import ndarray
 
-from octodon.data._arrow import Coder, compute, texts_of
+from octodon.data._arrow import Coder, texts_of
 from octodon.data._files import open_binary
 from octodon.data.assemble import Measurements, assemble
 from octodon.data.examples import Examples
@@ -21,6 +21,7 @@ from octodon.errors import DataError
 FASTA_SUFFIXES = (".fa", ".fasta", ".fna", ".ffn")
 _BLOCK_BYTES = 4 << 20
 _NEWLINE, _RETURN, _HEADER = b"\n\r>"
+_IS_BLANK = np.isin(np.arange(256), list(b"\t\n\f\r "))
 
 
 @readers.register("fasta")
@@ -38,7 +39,7 @@ def read_fasta(path: str | Path, *, length: LengthPolicy | PolicyName = "refuse"
     ------
     DataError
         For a missing, empty or truncated file, text before the first ">", a letter that is no base, an empty record,
-        mixed lengths, duplicate ids. Rows are records, counted from 1.
+        mixed lengths, duplicate ids, an id that is no UTF-8. Rows are records, counted from 1.
     """
     ids: list[pa.Array] = []
     codes: list[ndarray] = []
@@ -59,12 +60,13 @@ def fasta_blocks_of(
 ) -> Iterator[tuple[pa.StringArray, ndarray]]:
     """Yield the same of FASTA that comes from anywhere; ``where`` is what to call it in a message."""
     coder = Coder(policy, where)
-    found = False
+    n_records = 0
     for block in _record_blocks(stream, where):
-        ids, letters, offsets = _parse(block)
-        found = True
+        words, letters, offsets = _parse(block)
+        ids = _as_texts(*words, where, n_records)
+        n_records += len(ids)
         yield ids, coder.block(letters, offsets)
-    if not found:
+    if not n_records:
         raise DataError(f"{where}: no records, expected at least one line that starts with '>'")
 
 
@@ -92,8 +94,8 @@ def _record_blocks(stream: io.BufferedIOBase, where: str) -> Iterator[bytes]:
         yield last
 
 
-def _parse(block: bytes) -> tuple[pa.StringArray, ndarray, ndarray]:
-    """Return ids, letters end to end and (n + 1,) offsets of the records in ``block``."""
+def _parse(block: bytes) -> tuple[tuple[ndarray, ndarray], ndarray, ndarray]:
+    """Return the ids as ``_first_words`` does, letters end to end and (n + 1,) offsets of the records in ``block``."""
     if not block.endswith(b"\n"):
         block += b"\n"
     letters = np.frombuffer(block, dtype=np.uint8)
@@ -108,16 +110,44 @@ def _parse(block: bytes) -> tuple[pa.StringArray, ndarray, ndarray]:
     per_line[is_header] = 0
     n_bases = np.add.reduceat(per_line, headers)
     offsets = np.concatenate([[0], np.cumsum(n_bases)])
-    return _first_words(letters, starts[headers] + 1, ends[headers]), letters[is_text & ~in_header], offsets
+    return _first_words(letters, starts[headers] + 1), letters[is_text & ~in_header], offsets
 
 
-def _first_words(letters: ndarray, starts: ndarray, ends: ndarray) -> pa.StringArray:
-    """Return the first word of each header line."""
-    sizes = ends - starts
+def _first_words(letters: ndarray, starts: ndarray) -> tuple[ndarray, ndarray]:
+    """Return the bytes of the first word of each header line end to end, and their (n + 1,) offsets.
+
+    Cut as bytes: a description in an encoding of old does no harm to an id that is plain text.
+    """
+    blanks = np.flatnonzero(_IS_BLANK[letters])
+    stops = blanks[np.searchsorted(blanks, starts)]  # at the latest the end of the line
+    sizes = stops - starts
     offsets = np.concatenate([[0], np.cumsum(sizes)])
     within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], sizes)
-    text = letters[np.repeat(starts, sizes) + within]
-    lines = pa.StringArray.from_buffers(
-        len(starts), pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(np.ascontiguousarray(text))
+    return letters[np.repeat(starts, sizes) + within], offsets
+
+
+def _as_texts(words: ndarray, offsets: ndarray, where: str, first_row: int) -> pa.StringArray:
+    """Return words laid end to end as texts; refuses one that is none."""
+    texts = pa.StringArray.from_buffers(
+        len(offsets) - 1, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(np.ascontiguousarray(words))
     )
-    return compute.replace_substring_regex(lines, r"\s(?s:.)*$", "")
+    try:
+        texts.validate(full=True)
+    except pa.ArrowInvalid:
+        for row in range(len(texts)):
+            word = words[offsets[row] : offsets[row + 1]].tobytes()
+            if not _is_text(word):
+                raise DataError(
+                    f"{where}: row {first_row + row + 1} has the id {word[:60]!r}, expected text in UTF-8; save the file as UTF-8, "
+                    f"or rename the record"
+                ) from None
+        raise
+    return texts
+
+
+def _is_text(word: bytes) -> bool:
+    try:
+        word.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
