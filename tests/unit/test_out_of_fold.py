@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny import MODEL, TRAINING, ensemble, examples, same_weights, train_tiny
+from tiny import MODEL, TRAINING, TinyBackbone, ensemble, examples, same_weights, train_tiny
 
 from octodon.artifact.bundle import load, save
 from octodon.distillation.config import DistillConfig
@@ -21,6 +21,7 @@ from octodon.ensemble.ensemble import Ensemble
 from octodon.ensemble.execution import Execution
 from octodon.ensemble.folds import Folds
 from octodon.ensemble.network import NetworkJob, load_split
+from octodon.ensemble.train import train
 from octodon.errors import BundleError, ConfigError, DataError
 from octodon.records import MemberPredictions
 from octodon.seq.codes import decode, random_codes, reverse_complement
@@ -89,6 +90,36 @@ def test_folds_keep_related_rows_together_and_belong_to_their_data() -> None:
     assert [folds.left_out_by(i) for i in range(6)] == [0, 1, 2, 3, 0, 1]
     with pytest.raises(DataError, match="out of fold: these training sequences are not those of the members"):
         folds.of_rows(train)
+
+
+@pytest.mark.parametrize("way", [{"by": "group"}, {"by": "fold", "folds": 4}])
+def test_a_group_that_the_split_kept_together_lies_in_one_fold(way: dict[str, Any], tmp_path: Path) -> None:
+    gene = np.array([f"gene{row % 40}" for row in range(200)], dtype=object)
+    data = replace(examples(), splits=None, columns={"gene": gene}).split(column="gene", **way)
+    options = {"progress": False, "processes": 0, "training": TRAINING}
+    trained = train(data, TinyBackbone, 4, folds=2, head="standardised_mean", **options)
+    assert trained.folds is not None
+    assert trained.folds.groups == "gene"
+    rows = data.subset("train")
+    fold_of = dict(zip(rows.columns["gene"], trained.folds.of_rows(rows), strict=True))
+    assert [fold_of[name] for name in rows.columns["gene"]] == trained.folds.of_rows(rows).tolist()
+    assert set(fold_of.values()) == {0, 1}
+    loaded = load(save(trained, tmp_path / "bundle"), backbone=TinyBackbone)
+    assert isinstance(loaded, Ensemble)
+    assert loaded.folds == trained.folds
+    assert '"format": 3' in (tmp_path / "bundle" / "config.json").read_text()
+    with pytest.raises(DataError, match=r"sequences \(or their 'gene'\) are not those of the members"):
+        loaded.folds.of_rows(replace(rows, columns={"gene": rows.columns["gene"][::-1]}))
+    with pytest.raises(DataError, match=r"no column 'gene' \(there are: none\), whose groups stay together"):
+        loaded.folds.of_rows(replace(rows, columns={}))
+
+
+def test_a_split_by_another_way_has_no_groups() -> None:
+    gene = np.array([f"gene{row % 40}" for row in range(200)], dtype=object)
+    data = replace(examples(), splits=None, columns={"gene": gene}).split(by="group", column="gene")
+    assert data.split_groups == "gene"
+    assert data.split(by="fraction").split_groups is None
+    assert data.split(by="fold").split_groups is None
 
 
 def test_a_member_trains_on_all_but_its_fold(tmp_path: Path) -> None:

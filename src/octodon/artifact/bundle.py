@@ -32,9 +32,9 @@ from octodon.models.heads import heads
 from octodon.models.model import ModelConfig
 from octodon.registry import suggest
 
-FORMAT = 2
+FORMAT = 3
 """One higher whenever the files change so that an older octodon would misread them: that one then refuses them. 2: an ensemble
-may have ``dropout``; bundles without it are still written as 1."""
+may have ``dropout``; 3: its ``folds`` may have ``groups``. Bundles without these are still written as 1."""
 
 CALIBRATION = "calibration.json"
 """Beside config.json where the model was calibrated. An older octodon does not look for it and predicts without: no new format."""
@@ -70,10 +70,8 @@ def save(model: Ensemble | Student, path: str | Path, provenance: Mapping[str, A
         "units": model.units,
         "networks": [{"index": m.index, "attempt": m.attempt, "seed": m.seed} for m in members],
     }
-    if isinstance(model, Ensemble) and model.folds is not None:
-        config["folds"] = asdict(model.folds)
-    if isinstance(model, Ensemble) and model.dropout is not None:
-        config |= {"format": 2, "dropout": asdict(model.dropout)}
+    if isinstance(model, Ensemble):
+        config |= _of_ensemble(model)
     weights = {
         name: torch.stack([m.weights[name] for m in members]).contiguous() for name in members[0].weights
     }
@@ -233,6 +231,18 @@ def _read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+def _of_ensemble(model: Ensemble) -> dict[str, Any]:
+    """Return what only an ensemble has, and the format it takes to read that."""
+    found: dict[str, Any] = {}
+    if model.dropout is not None:
+        found |= {"format": 2, "dropout": asdict(model.dropout)}
+    if model.folds is not None:
+        found["folds"] = {name: value for name, value in asdict(model.folds).items() if value is not None}
+    if model.folds is not None and model.folds.groups is not None:
+        found["format"] = 3
+    return found
+
+
 def _are_networks(value: Any) -> bool:
     keys = {"index", "attempt", "seed"}
     return (
@@ -246,11 +256,11 @@ def _are_networks(value: Any) -> bool:
 
 
 def _are_folds(value: Any) -> bool:
-    kinds = {"count": int, "seed": int, "rows": str}
+    kinds = {"count": int, "seed": int, "rows": str, "groups": str}
     return value is None or (
         isinstance(value, dict)
-        and value.keys() == kinds.keys()
-        and all(isinstance(value[name], kind) for name, kind in kinds.items())
+        and value.keys() | {"groups"} == kinds.keys()
+        and all(isinstance(found, kinds[name]) for name, found in value.items())
     )
 
 

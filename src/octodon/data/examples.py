@@ -40,6 +40,8 @@ class Examples:
         "train", "valid", "test" or another name (kept aside and predicted, never trained on).
     columns : mapping of str to (n,) array
         Further columns that were asked for (chromosome, group, class ...).
+    split_groups : str or None
+        Which of the columns has the groups that the split kept together; folds of the training rows keep them together, too.
     dropped : mapping of str to int
         Rows that a reader left out on request, by reason.
     n_repeated_ids : int
@@ -56,6 +58,7 @@ class Examples:
     n_barcodes: Float[ndarray, "n t r"] | None = None
     splits: ndarray | None = None
     columns: Mapping[str, ndarray] = field(default_factory=dict)
+    split_groups: str | None = None
     dropped: Mapping[str, int] = field(default_factory=dict)
     n_repeated_ids: int = 0
 

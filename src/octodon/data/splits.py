@@ -59,7 +59,8 @@ def split_examples(examples: Examples, by: str = "fraction", **options: Any) -> 
         if name not in known:
             raise ConfigError(f"split by {by}: no option {name!r}; {suggest(name, [*known, 'on_leak'])}")
     splits = np.asarray(way(examples, **typed_options(way, options, "split"))).astype(np.str_)
-    result = refuse_empty(replace(examples, splits=splits))
+    groups = options.get("column") if by in ("group", "fold") else None
+    result = refuse_empty(replace(examples, splits=splits, split_groups=groups))
     return refuse_leaks(result, on_leak)
 
 

@@ -78,7 +78,8 @@ class EnsembleConfig(Config):
         default=1,
         ge=1,
         description="above 1: member k leaves out fold k modulo folds of the training rows, so that distill.labels = "
-        "'out_of_fold' can label each row by members that never saw it",
+        "'out_of_fold' can label each row by members that never saw it; related rows, and groups that the split kept together, "
+        "share a fold",
     )
     training: MemberTraining = MemberTraining()
 
