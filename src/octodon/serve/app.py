@@ -89,7 +89,9 @@ class MapsOut(TableOut):
     fallback: str
 
 
-_REFUSALS: dict[int | str, dict[str, Any]] = {
+_ASTRAY = "Asked by a name that is none of the service's, or cut short."
+_MISDIRECTED: dict[int | str, dict[str, Any]] = {400: {"model": ErrorOut, "description": _ASTRAY}}
+_REFUSALS: dict[int | str, dict[str, Any]] = _MISDIRECTED | {
     413: {"model": ErrorOut, "description": "Too large, or too many sequences."},
     415: {"model": ErrorOut, "description": "Neither of the media types."},
     422: {"model": ErrorOut, "description": "Not what is expected; the line says where."},
@@ -177,7 +179,7 @@ async def variants(request: Request, options: Annotated[VariantOptions, Query()]
         )
 
 
-@router.get("/model", response_model=ModelOut)
+@router.get("/model", response_model=ModelOut, responses=_MISDIRECTED)
 async def model(request: Request) -> ModelOut:
     """Return what is served: targets, units, length of a sequence, limits."""
     service = _service(request)
@@ -196,13 +198,23 @@ async def model(request: Request) -> ModelOut:
     )
 
 
-@router.get("/health", response_model=HealthOut)
+@router.get("/health", response_model=HealthOut, responses=_MISDIRECTED)
 async def health() -> HealthOut:
     """Answer as long as the service runs."""
     return HealthOut(status="ready")
 
 
-@router.get("/metrics", response_class=PlainTextResponse)
+@router.get(
+    "/metrics",
+    response_class=PlainTextResponse,
+    # spelled out: a "model" would be described as text, like the answer
+    responses={
+        400: {
+            "description": _ASTRAY,
+            "content": {JSON_TYPE: {"schema": {"$ref": "#/components/schemas/ErrorOut"}}},
+        }
+    },
+)
 async def metrics(request: Request) -> PlainTextResponse:
     """Return counts for Prometheus."""
     service = _service(request)
