@@ -506,6 +506,9 @@ def test_what_is_served_how_it_fares_and_how_it_is_asked(folder: Path) -> None:
         )
         page, reference = client.get("/").text, client.get("/docs").text
         assert "<title>&lt;T&gt;</title>" in page
+        # a student has no members: what it says of them it has learnt
+        assert "how far independently trained networks would disagree about it (std)" in page
+        assert "members of the ensemble" not in page
         for content in (page, reference):  # no other server is asked for anything
             assert not re.search(r'(src|href)="(https?:)?//|url\(|@import', content)
         assert "'http://testserver/predict?format=tsv'" in html.unescape(reference)

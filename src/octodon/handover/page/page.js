@@ -377,7 +377,7 @@
   let effects = null; // table by column
 
   function showMore() {
-    el("map-about").textContent = ABOUT_MAP + (map.stds ? " In brackets, after \u00b1: how far the members of the ensemble disagree about it (std)." : "");
+    el("map-about").textContent = ABOUT_MAP + (map.stds ? " In brackets, after \u00b1: how far independently trained networks would disagree about it (std)." : "");
     el("logo-section").hidden = !backend.logo;
     el("variants-section").hidden = !backend.effects;
     for (const id of ["logo-scroll", "logo-download", "variants-scroll", "variants-download"]) el(id).hidden = true;
