@@ -267,4 +267,5 @@ def test_names_of_the_command_and_its_mistakes(tmp_path: Path) -> None:
         assert message in str(caught)
     table = CliRunner().invoke(app, ["import", "said.parquet", *command[3:]]).exception
     assert isinstance(table, ConfigError)
+    assert "cannot answer for new sequences, so that it becomes no bundle" in str(table)
     assert "octodon distill experiment.toml --teachers said.parquet" in str(table)

@@ -133,7 +133,8 @@ def _refuse_tables(sources: list[Path]) -> None:
     tables = [path for path in sources if {".parquet", ".tsv", ".csv"} & set(path.suffixes)]
     if tables:
         raise ConfigError(
-            f"import {tables[0]}: a table of predictions needs no import: octodon distill experiment.toml --teachers {tables[0]}"
+            f"import {tables[0]}: a table of predictions cannot answer for new sequences, so that it becomes no bundle; teach a "
+            f"student with it: octodon distill experiment.toml --teachers {tables[0]}"
         )
 
 
