@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from octodon.data.lengths import REFUSE
 from octodon.serve.alleles import AllelesIn
-from octodon.serve.bodies import SequencesIn, read_json
+from octodon.serve.bodies import LengthOptions, SequencesIn, read_json, read_sequences
 from octodon.serve.json_size import refuse_much_json
 from octodon.serve.limits import Limits, Refusal
 
@@ -55,6 +56,31 @@ def test_millions_of_values_are_refused_before_they_are_made(
     assert refused.value.status == status
     copies = 2 if "\\" in item else 0  # of the body without escapes
     assert most < copies * N_BYTES + 4e6
+
+
+@pytest.mark.parametrize("line", ["\n", "A\n", "\r\n"])
+def test_fasta_of_millions_of_lines_is_refused_before_it_is_read(line: str) -> None:
+    body = (">a\n" + line * (2_000_000 // len(line))).encode()
+    tracemalloc.start()
+    try:
+        with pytest.raises(
+            Refusal, match=r"FASTA: [12],000,00[01] lines of [12] bytes on average"
+        ) as refused:
+            read_sequences(body, "text/plain", LengthOptions(), length_bp=62, default=REFUSE, limits=Limits())
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert refused.value.status == 413
+    assert most < 1e6
+
+
+def test_fasta_of_short_sequences_and_of_wrapped_ones_is_read() -> None:
+    short, wrapped = ">a\nACGT\n" * 200, ">a\n" + "ACGTACGTACGTACGTACGT\n" * 10_000
+    for text, length_bp in ((short, 4), (wrapped, 200_000)):
+        ids, codes = read_sequences(
+            text.encode(), "text/plain", LengthOptions(), length_bp=length_bp, default=REFUSE, limits=LIMITS
+        )
+        assert (set(ids), codes.shape[1]) == ({"a"}, length_bp)
 
 
 @pytest.mark.parametrize("n_bytes", [1, 7, 1 << 16])

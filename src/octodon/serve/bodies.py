@@ -38,6 +38,8 @@ Bases = Annotated[
 Id = Annotated[str, Field(json_schema_extra={"pattern": r"^[^\u0000-\u001f\u007f-\u009f\ufffe\uffff]*$"})]
 """Without control characters, see ``refuse_control_characters``."""
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ufffe\uffff]")
+_SHORTEST_LINE = 16
+"""Bytes of a line of FASTA, on average, beyond a few lines for each sequence; tools write 60 bases and more."""
 Body = TypeVar("Body", bound=BaseModel)
 
 
@@ -234,6 +236,7 @@ def _from_fasta(
     body: bytes, policy: LengthPolicy, length_bp: int, limits: Limits
 ) -> tuple[list[str], UInt8[ndarray, "n l"]]:
     limits.refuse_sequences(body.count(b"\n>") + body.startswith(b">"))
+    _refuse_short_lines(body, limits)
     try:
         body.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -245,6 +248,16 @@ def _from_fasta(
     ids = texts_of([names for names, _ in blocks]).tolist()
     refuse_control_characters(ids)
     return ids, np.concatenate([codes for _, codes in blocks])
+
+
+def _refuse_short_lines(body: bytes, limits: Limits) -> None:
+    """Refuse a body of hardly more than ends of lines: the reader takes about 80 bytes for each line."""
+    lines = body.count(b"\n")
+    if lines > 4 * limits.sequences + len(body) // _SHORTEST_LINE:
+        raise Refusal(
+            413,
+            f"FASTA: {lines:,} lines of {len(body) // lines} bytes on average; join the lines of a sequence",
+        )
 
 
 def _first_bp(body: bytes) -> int:
