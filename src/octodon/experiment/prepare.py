@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -71,18 +70,13 @@ def prepare(config: ExperimentConfig) -> Examples:
     examples = refuse_leaks(examples, on_leak=config.split.get("on_leak", "refuse"))
     if config.calibrate.method != "none":
         seed = derive_seed(config.seed, "calibration rows")
-        together = _split_groups(examples, config.split)
+        groups = examples.split_groups
+        together = () if groups is None else (examples.columns[groups],)
         share = config.calibrate.fraction_of_valid
         examples = set_aside_calibration(examples, share, seed, together).examples
     if config.train_fraction < 1:
         examples = subsample(examples, config.train_fraction, seed=config.seed)
     return examples
-
-
-def _split_groups(examples: Examples, split: Mapping[str, Any]) -> tuple[ndarray, ...]:
-    """Return the column whose groups the split kept together, if it has one."""
-    column = split.get("column")
-    return (examples.columns[column],) if split.get("by") in ("group", "fold") and column is not None else ()
 
 
 def describe(examples: Examples) -> dict[str, Any]:
