@@ -40,7 +40,7 @@ _EVOAUG: dict[str, Any] = {
 }
 WAYS: dict[str, tuple[bool, dict[str, Any]]] = {
     "published (in sample)": (False, _PUBLISHED),
-    "in sample, trained as default": (False, {"copies": 0, "labels": "in_sample"}),
+    "in sample by default training": (False, {"copies": 0, "labels": "in_sample"}),
     "copies alone (default)": (False, {}),
     "in sample + copies": (False, {"labels": "in_sample"}),
     "out of fold": (True, _PUBLISHED | {"labels": "out_of_fold"}),
