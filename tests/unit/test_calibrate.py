@@ -12,7 +12,9 @@ from tiny import TinyBackbone, ensemble, examples, student
 from typer.testing import CliRunner
 
 import octodon
+import octodon.atomic
 from octodon.artifact.bundle import load, save, save_calibration
+from octodon.artifact.seen import SEEN, save_seen
 from octodon.cli.main import app
 from octodon.data.examples import Examples
 from octodon.errors import BundleError, ConfigError, DataError, OctodonError
@@ -179,6 +181,43 @@ def test_the_command_calibrates_a_bundle_and_predict_applies_it(tmp_path):
         run("predict", tmp_path / "student", tmp_path / "rows.tsv", "--out", out, "--level", "90")[0],
         ConfigError,
     )
+
+
+def test_a_bundle_calibrated_onto_itself_keeps_its_guard_and_its_other_files(tmp_path):
+    bundle = save(student(), tmp_path / "student")
+    save_seen(bundle, examples(50).codes)
+    (bundle / "history.parquet").write_bytes(b"history")
+    (tmp_path / "link").symlink_to(bundle)
+    before = {file.name: file.read_bytes() for file in bundle.iterdir()}
+    write_rows(tmp_path / "rows.tsv", unseen())
+    write_rows(tmp_path / "known.tsv", replace(examples(50), splits=None))
+    for out in (bundle, bundle / ".." / "student", tmp_path / "link"):
+        common = ("--target", "gc=gc_1", "--id", "name", "--out", out)
+        assert run("calibrate", bundle, "--data", tmp_path / "rows.tsv", *common)[0] is None
+        assert {SEEN, "history.parquet", *before} <= {file.name for file in bundle.iterdir()}
+        for name in (SEEN, "history.parquet", "weights.safetensors"):
+            assert (bundle / name).read_bytes() == before[name]
+        assert load(bundle).calibration is not None
+        error, _ = run("calibrate", bundle, "--data", tmp_path / "known.tsv", *common)
+        assert "50 of 50 sequences trained the networks" in str(error)
+
+
+def test_a_calibrated_copy_never_stands_without_its_guard(tmp_path, monkeypatch):
+    bundle, copy = save(student(), tmp_path / "student"), tmp_path / "copy"
+    save_seen(bundle, examples(50).codes)
+    write_rows(tmp_path / "rows.tsv", unseen())
+    command = ("calibrate", bundle, "--data", tmp_path / "rows.tsv", "--target", "gc=gc_1", "--out", copy)
+    appeared = []
+    put = octodon.atomic._put_in_place
+
+    def watched(partial, path):
+        put(partial, path)
+        appeared.append({file.name for file in path.iterdir()})
+
+    monkeypatch.setattr("octodon.atomic._put_in_place", watched)
+    assert run(*command)[0] is None
+    assert SEEN in appeared[0]
+    assert (copy / SEEN).read_bytes() == (bundle / SEEN).read_bytes()
 
 
 def test_the_command_refuses_what_cannot_be_meant(tmp_path):

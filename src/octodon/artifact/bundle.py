@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,7 +41,13 @@ CALIBRATION = "calibration.json"
 """Beside config.json where the model was calibrated. An older octodon does not look for it and predicts without: no new format."""
 
 
-def save(model: Ensemble | Student, path: str | Path, provenance: Mapping[str, Any] | None = None) -> Path:
+def save(
+    model: Ensemble | Student,
+    path: str | Path,
+    provenance: Mapping[str, Any] | None = None,
+    *,
+    files: Sequence[Path] = (),
+) -> Path:
     """Write a bundle folder and return its path; it appears only when it is complete.
 
     Parameters
@@ -50,6 +57,8 @@ def save(model: Ensemble | Student, path: str | Path, provenance: Mapping[str, A
         The folder to make; a bundle that is there is replaced, anything else is refused.
     provenance : mapping, optional
         How the model came about, as JSON values.
+    files : sequence of Path
+        Further files, copied into the folder under their own names before it appears.
 
     Raises
     ------
@@ -88,6 +97,8 @@ def save(model: Ensemble | Student, path: str | Path, provenance: Mapping[str, A
         if isinstance(model, Student) and model.factors is not None:
             write_factors(folder, model.factors)
         write_selftest(folder, model)
+        for file in files:
+            shutil.copyfile(file, folder / file.name)
     return Path(path)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,7 +37,7 @@ def calibrate_bundle(
     bundle, data : path
         Folder of a student or an ensemble; table of sequences and measurements.
     out : path or None
-        A new bundle with the calibration; None = into ``bundle``, in the place of an earlier calibration.
+        A new bundle with the calibration; None, or ``bundle`` itself = into ``bundle``, in the place of an earlier calibration.
     targets : sequence of str
         "T=column" or "T=column,column" for replicates; a target that is not named has the column of its name.
     sequence, id, split : str
@@ -64,11 +63,11 @@ def calibrate_bundle(
     refuse_known(bundle, calibration_rows(examples))
     done = calibrate(model, examples, method=method, level=level, options=options, device=device, seed=seed)
     assert done.calibration is not None
-    if out is None:
+    if out is None or out.resolve() == bundle.resolve():
         return done.calibration, save_calibration(bundle, done.calibration)
-    save(done, out, read_provenance(bundle))
-    if (bundle / SEEN).is_file():
-        shutil.copyfile(bundle / SEEN, out / SEEN)
+    # appears with the bundle: one without it would let itself be calibrated on its own training sequences
+    guard = [file for file in (bundle / SEEN,) if file.is_file()]
+    save(done, out, read_provenance(bundle), files=guard)
     return done.calibration, out
 
 
