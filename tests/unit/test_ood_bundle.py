@@ -18,7 +18,7 @@ from octodon.models.observe import features_in_batches
 from octodon.ood import scores
 from octodon.predict.ood import fit_ood
 from octodon.predict.stream import predict_file
-from octodon.seq.codes import random_codes
+from octodon.seq.codes import decode, random_codes
 
 POLY_A = np.zeros((5, LENGTH), dtype=np.uint8)
 
@@ -139,3 +139,21 @@ def test_the_command_fits_into_the_bundle(student: Student, tmp_path: Path) -> N
     made = load(tmp_path / "student")
     assert made.detector is not None
     assert made.detector.threshold == 95
+
+
+def test_the_command_fits_on_the_rows_that_trained_the_networks(student: Student, tmp_path: Path) -> None:
+    save(student, tmp_path / "student")
+    data = examples(100)
+    sequences = decode(data.codes)
+    frame = pd.DataFrame({"sequence": sequences, "split": ["train"] * 60 + ["valid"] * 20 + ["test"] * 20})
+    frame["gc"], frame["tata"] = data.targets.T
+    frame.loc[80:89, "sequence"] = sequences[:10]  # ten training sequences are test sequences, too
+    frame.to_csv(tmp_path / "t.tsv", sep="\t", index=False)
+    (tmp_path / "experiment.toml").write_text(
+        'train_fraction = 0.5\n[data]\npath = "t.tsv"\nsplit = "split"\n[data.targets]\ngc = "gc"\ntata = "tata"\n'
+        '[split]\non_leak = "drop"\n'
+    )
+    command = ["ood", str(tmp_path / "student"), str(tmp_path / "experiment.toml"), "--device", "cpu"]
+    result = CliRunner().invoke(app, command)
+    assert result.exception is None, result.output
+    assert "fitted on 25 training sequences" in result.output  # half of 60 - 10

@@ -49,7 +49,7 @@ def ood(
     from octodon.cli.output import say
     from octodon.errors import ConfigError
     from octodon.experiment.config import load_config
-    from octodon.experiment.prepare import read_split
+    from octodon.experiment.prepare import prepare
     from octodon.ood.detector import DEFAULT_SCORE
     from octodon.predict.ood import fit_ood
 
@@ -59,7 +59,8 @@ def ood(
             f"{bundle}: is calibrated by the score of its detector, another one would make that wrong; calibrate it by another "
             f"method first (octodon calibrate)"
         )
-    train = read_split(load_config(experiment, set or [])).subset("train")
+    # not the table's: the rows that trained the networks, thinned and without what leaked, as for the run's own detector
+    train = prepare(load_config(experiment, set or [])).subset("train")
     fitted = fit_ood(
         model, train, score=score or DEFAULT_SCORE, threshold=threshold, seed=seed, device=device.value
     )
