@@ -175,6 +175,7 @@ def run_folder(path: Path) -> Path:
     data = examples(160)
     splits = np.array(data.splits, dtype=object)
     splits[np.flatnonzero(splits == "train")[:20]] = "random"
+    splits[np.flatnonzero(splits == "valid")[:4]] = "train"  # as many rows in no two splits
     write_table(replace(data, splits=splits), path / "data.tsv")
     (path / "config.toml").write_text(
         '[data]\npath = "data.tsv"\nid = "id"\nsplit = "split"\ntargets = { gc = "gc", tata = "tata" }\n'
@@ -205,10 +206,20 @@ def test_the_command_writes_table_and_figure(tmp_path: Path) -> None:
     assert "gc_0.1" in result.output
     again = CliRunner().invoke(app, [*command, "--shift", "shuffle", "--of", "valid"])
     assert again.exception is None, again.output
+    table = read_metrics(run / "results" / "shift.tsv")
+    assert list(dict.fromkeys(table["split"])) == ["valid", "shuffle", "random", "test"]
+    for name, expected in (("valid", 28), ("shuffle", 28), ("random", 20), ("test", 32)):
+        assert value(table, name, "ensemble", 0, "all", "sequences", "count", "") == expected
     for wrong, kind, message in (
         (["--shift", "schuffle"], ConfigError, "did you mean 'shuffle'"),
         (["--of", "vallid"], DataError, "split 'vallid' has no rows"),
         (["--also", "x=gone.fa"], DataError, "no such file"),
+        (
+            ["--also", "random=gone.fa"],
+            ConfigError,
+            "--also random=gone.fa: the run has a split of that name",
+        ),
+        (["--also", "valid=gone.fa"], ConfigError, "has a split of that name"),
     ):
         with pytest.raises(kind, match=message):
             raise CliRunner().invoke(app, [*command, *wrong]).exception or AssertionError("no error")

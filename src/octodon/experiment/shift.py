@@ -70,6 +70,7 @@ def evaluate_shift(
     students: Sequence[Student],
     examples: Examples,
     *,
+    name: str = "test",
     shifts: Sequence[Shift] = DEFAULT_SHIFTS,
     others: Mapping[str, Examples] | None = None,
     seed: int = 0,
@@ -84,7 +85,9 @@ def evaluate_shift(
     students : sequence of Student
         Distilled from it.
     examples : Examples
-        A test set without its other splits: judged as it is (``"test"``) and after every shift.
+        A test set without its other splits: judged as it is and after every shift.
+    name : str
+        What these examples are called where they are judged as they are.
     shifts : sequence of Shift
     others : mapping of str to Examples, optional
         Further sets of the models' length, with or without measurements.
@@ -111,7 +114,7 @@ def evaluate_shift(
     BundleError, DataError, RunError
         As ``predict``.
     """
-    sets = make_sets(examples, shifts, dict(others or {}), seed)
+    sets = make_sets(examples, shifts, dict(others or {}), seed, name)
     tables = []
     for done, one in enumerate(sets):
         tables.append(_evaluate(one, ensemble, students, device))
@@ -121,22 +124,26 @@ def evaluate_shift(
 
 
 def make_sets(
-    examples: Examples, shifts: Sequence[Shift], others: Mapping[str, Examples], seed: int
+    examples: Examples,
+    shifts: Sequence[Shift],
+    others: Mapping[str, Examples],
+    seed: int,
+    name: str = "test",
 ) -> list[SequenceSet]:
-    """Return the test set, its shifted copies, and the other sets; names must differ."""
-    names = ["test", *(shift.label for shift in shifts), *others]
-    repeated = [name for name in names if names.count(name) > 1]
+    """Return the test set, called ``name``, its shifted copies, and the other sets; names must differ."""
+    names = [name, *(shift.label for shift in shifts), *others]
+    repeated = [each for each in names if names.count(each) > 1]
     if repeated:
         raise ConfigError(f"shift: two sets are called {repeated[0]!r}; name every set differently")
     counts = replicate_counts(examples)
     test = SequenceSet(
-        name="test", codes=examples.codes, measured=examples.targets.astype(np.float64), n_replicates=counts
+        name=name, codes=examples.codes, measured=examples.targets.astype(np.float64), n_replicates=counts
     )
     shifted = [
         SequenceSet(name=shift.label, codes=shift.of(examples.codes, seed), n_replicates=counts)
         for shift in shifts
     ]
-    return [test, *shifted, *(_as_set(name, rows, counts) for name, rows in others.items())]
+    return [test, *shifted, *(_as_set(other, rows, counts) for other, rows in others.items())]
 
 
 def shift_run(
@@ -153,14 +160,14 @@ def shift_run(
 ) -> tuple[pd.DataFrame, str]:
     """Return ``evaluate_shift`` of a finished run, its ensemble, student(s) and test set; and the unit of its targets.
 
-    The run's further splits, which it kept aside, are judged as well.
+    The run's further splits, which it kept aside, are judged as well, and so is its test split where another one is shifted.
 
     Parameters
     ----------
     given : mapping of str to path, optional
         Further sets: FASTA, or tables, with measurements where they have the columns of the run's targets.
     split : str
-        Whose rows are shifted.
+        Whose rows are shifted; the set that is judged as it is has this name.
     crop : bool
         Cut given sequences that are longer than the models' to their centre; else they are refused.
 
@@ -168,14 +175,17 @@ def shift_run(
     ------
     RunError
         When the folder holds no finished run with an ensemble and a student, or its data have changed.
-    ConfigError, DataError
-        As ``evaluate_shift``, ``prepare`` and the readers.
+    ConfigError
+        As ``evaluate_shift``; for a given set with the name of one of the run's splits.
+    DataError
+        As ``prepare`` and the readers.
     """
     models = load_models(run, backbone)
     config, examples = load_examples(run)
     assert examples.splits is not None
-    aside = [str(name) for name in pd.unique(examples.splits)]
-    aside = [name for name in aside if name not in ("train", "valid", "test", CALIBRATION, split)]
+    splits = [str(name) for name in pd.unique(examples.splits)]
+    _refuse_split_names(given or {}, splits)
+    aside = [name for name in splits if name not in ("train", "valid", CALIBRATION, split)]
     others = {name: examples.subset(name) for name in aside}
     for name, path in (given or {}).items():
         others[name] = read_set(path, config.data, examples, crop=crop)
@@ -183,6 +193,7 @@ def shift_run(
         models.ensemble,
         models.students,
         examples.subset(split),
+        name=split,
         shifts=shifts,
         others=others,
         seed=seed,
@@ -200,6 +211,15 @@ def write_shift(table: pd.DataFrame, run: Path, units: str = "activity") -> list
     write_metrics(table, paths[0])
     shift_figure(table, paths[1], units)
     return paths
+
+
+def _refuse_split_names(given: Mapping[str, Path], splits: Sequence[str]) -> None:
+    """Refuse a given set that would stand in the table for rows of the run."""
+    for name, path in given.items():
+        if name in splits:
+            raise ConfigError(
+                f"--also {name}={path}: the run has a split of that name; name the set differently"
+            )
 
 
 def _as_set(name: str, rows: Examples, counts: int | ndarray) -> SequenceSet:
