@@ -85,12 +85,13 @@ def read_alleles(
         return _pairs(given, length_bp, limits)
     codes = encoded([given.sequence], REFUSE, length_bp, "sequence")[0]
     if given.mutations is None:
+        # before they are made: they take the square of the length
+        limits.refuse_sequences(int((codes[:, None] != np.arange(len(ALPHABET))).sum()) + 1)
         names, alts = _every_single_one(codes)
     else:
         limits.refuse_sequences(len(given.mutations) + 1)
         refuse_control_characters(given.mutations, "mutations")
         names, alts = given.mutations, np.stack([_mutated(codes, name) for name in given.mutations])
-    limits.refuse_sequences(len(names) + 1)
     at = np.arange(1, len(names) + 1)
     return names, np.concatenate([codes[None], alts]), np.zeros_like(at), at
 

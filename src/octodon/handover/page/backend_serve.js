@@ -29,6 +29,8 @@ const octodonBackend = (() => {
       const PER_TARGET = ["mean", "epistemic_std", "aleatoric_std", "calibrated_std", "lower", "upper"];
       return {
         batch: Math.min(256, limits.sequences),
+        // in one request, where the sequence itself counts too; no more than keep the page alive
+        mutations: Math.max(1, Math.min(1000, limits.sequences - 1)),
 
         async predict(codes, n) {
           const text = octodonCore.decode(codes);
@@ -48,10 +50,9 @@ const octodonBackend = (() => {
           return columns;
         },
 
-        // The table of effects of mutations; of every single one where none is named, in the order of octodonCore.mutants.
+        // The table of effects of mutations, in their order.
         async effects(codes, mutations) {
-          const sequence = octodonCore.decode(codes);
-          return (await (await ask("variants", mutations ? { sequence, mutations } : { sequence })).json()).table;
+          return (await (await ask("variants", { sequence: octodonCore.decode(codes), mutations })).json()).table;
         },
 
         // A logo as SVG.

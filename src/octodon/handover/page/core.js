@@ -147,19 +147,24 @@ const octodonCore = (() => {
     return lines.join("\n") + "\n";
   }
 
-  // All single mutations of one sequence: codes of 3 per base (N: 4), and where each belongs.
-  function mutants(codes) {
-    const places = [];
+  // All single mutations of one sequence, as [position, base]: 3 per base (N: 4).
+  function places(codes) {
+    const found = [];
     codes.forEach((own, position) => {
-      for (let base = 0; base < 4; base++) if (base !== own) places.push([position, base]);
+      for (let base = 0; base < 4; base++) if (base !== own) found.push([position, base]);
     });
+    return found;
+  }
+
+  // The codes of these mutations of one sequence, one after the other.
+  function mutants(codes, places) {
     const out = new Uint8Array(places.length * codes.length);
     places.forEach(([position, base], row) => {
       out.set(codes, row * codes.length);
       out[row * codes.length + position] = base;
     });
-    return { codes: out, places };
+    return out;
   }
 
-  return { InputError, LETTERS, MOST_FILE_BYTES, MOST_SEQUENCES, read, decode, tableColumns, tsv, mutants, many };
+  return { InputError, LETTERS, MOST_FILE_BYTES, MOST_SEQUENCES, read, decode, tableColumns, tsv, places, mutants, many };
 })();

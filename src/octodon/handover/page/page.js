@@ -90,6 +90,8 @@
     return { name: el("policy").value, left: el("left-flank").value.trim(), right: el("right-flank").value.trim() };
   }
 
+  const predicted = () => `${core.many(shown.ids.length)} sequence${shown.ids.length > 1 ? "s" : ""} predicted.`;
+
   async function predictText(text) {
     refuse("");
     try {
@@ -100,10 +102,10 @@
         return;
       }
       shown = { ids, codes, columns, order: null, selected: 0 };
-      tell(`${core.many(ids.length)} sequence${ids.length > 1 ? "s" : ""} predicted.`);
+      tell(predicted());
       showTable();
       el("results").hidden = false;
-      await showMap(order()[0]);
+      await tryMap(order()[0]);
     } catch (error) {
       tell("");
       shown = null; // what is left of an earlier answer would pass for this one
@@ -244,42 +246,80 @@
 
   // ---- map ----------------------------------------------------------------------------------------------------------
 
+  // The table stays where no map can be had.
+  async function tryMap(row) {
+    try {
+      await showMap(row);
+    } catch (error) {
+      dropMap();
+      tell(predicted());
+      el("map-status").textContent = `no map: ${error.message || error}`;
+      if (!(error instanceof core.InputError)) console.error(error);
+    }
+  }
+
+  // What is left of an earlier map would pass for that of the sequence chosen now.
+  function dropMap() {
+    map = null;
+    el("map-scroll").replaceChildren();
+    el("map-scale").replaceChildren();
+    el("map-read").textContent = el("map-status").textContent = "";
+    for (const id of ["logo-section", "variants-section"]) el(id).hidden = true;
+  }
+
   async function showMap(row) {
     shown.selected = row;
     for (const line of el("table").tBodies[0].rows) line.setAttribute("aria-selected", String(Number(line.dataset.row) === row));
     const codes = shown.codes.slice(row * card.length, (row + 1) * card.length);
-    const asked = core.mutants(codes);
+    const places = core.places(codes);
     el("map-section").hidden = false;
     el("map-row").replaceChildren(...order().slice(0, SHOWN).map((one) => make("option", { value: one }, shown.ids[one] || `row ${one + 1}`)));
     el("map-row").value = String(row);
-    const said = await busy(`mutating ${shown.ids[row]}`, (onDone) => effectsOf(codes, asked.codes, row, onDone));
+    const said = await busy(`mutating ${shown.ids[row]}`, (onDone) => effectsOf(codes, places, row, onDone));
     if (said === null) {
-      if (isStopped) tell("Stopped.");
+      if (isStopped) {
+        dropMap();
+        tell("Stopped.");
+      }
       return;
     }
     const spread = (values) => {
       const all = new Float64Array(4 * card.length * T);
-      asked.places.forEach(([position, base], i) => {
+      places.forEach(([position, base], i) => {
         for (let k = 0; k < T; k++) all[(position * 4 + base) * T + k] = values(i, k);
       });
       return all;
     };
     map = { row, codes, effects: spread(said.effect), stds: said.std && spread(said.std) };
     showMore();
-    tell(`${core.many(shown.ids.length)} sequence${shown.ids.length > 1 ? "s" : ""} predicted.`);
+    tell(predicted());
     drawMap();
   }
 
   // Effect of every single mutation, and its std where the backend can tell it: {effect(i, k), std(i, k)}; null when stopped.
-  async function effectsOf(codes, mutants, row, onDone) {
+  async function effectsOf(codes, places, row, onDone) {
     if (backend.effects) {
-      const table = await backend.effects(codes, null);
+      const table = await askEffects(codes, places.map(([p, b]) => `${core.LETTERS[codes[p]]}${p + 1}${core.LETTERS[b]}`), onDone);
+      if (table === null) return null;
       const column = (name) => (i, k) => table[`${card.targets[k]}_${name}`][i];
       const hasStd = `${card.targets[0]}_effect_epistemic_std` in table;
       return { effect: column("effect"), std: hasStd ? column("effect_epistemic_std") : null };
     }
-    const said = await ask(mutants, onDone);
+    const said = await ask(core.mutants(codes, places), onDone);
     return said && { effect: (i, k) => said.mean[i * T + k] - shown.columns.mean[row * T + k], std: null };
+  }
+
+  // The table of effects of mutations, as many in one request as the backend takes; null when stopped.
+  async function askEffects(codes, mutations, onDone) {
+    const table = {};
+    for (let at = 0; at < mutations.length; at += backend.mutations) {
+      const said = await backend.effects(codes, mutations.slice(at, at + backend.mutations));
+      for (const [name, values] of Object.entries(said)) table[name] = (table[name] || []).concat(values);
+      onDone(Math.min(at + backend.mutations, mutations.length), mutations.length);
+      await pause();
+      if (isStopped) return null;
+    }
+    return table;
   }
 
   const effect = (position, base, k) => map.effects[(position * 4 + base) * T + k];
@@ -416,10 +456,12 @@
   }
 
   function askVariants() {
-    return beside("variants-status", "asking", async () => {
+    return beside("variants-status", "asking", async (onDone) => {
       const mutations = el("mutations").value.split(/[\n,;]/).map((one) => one.trim()).filter(Boolean);
       if (!mutations.length) throw new core.InputError("no mutations; give at least one, such as " + el("mutations").placeholder);
-      effects = await backend.effects(map.codes, mutations);
+      const said = await askEffects(map.codes, mutations, onDone);
+      if (said === null) return;
+      effects = said;
       showVariants();
     });
   }
@@ -573,13 +615,7 @@
   async function choose(row) {
     if (isBusy) return;
     refuse("");
-    try {
-      await showMap(row);
-    } catch (error) {
-      tell("");
-      refuse(error.message || String(error));
-      if (!(error instanceof core.InputError)) throw error;
-    }
+    await tryMap(row);
   }
 
   function table() {

@@ -1,0 +1,94 @@
+"""The served page where no map of mutations can be had at once: the table stays, and small requests make the map."""
+
+import json
+import shutil
+import subprocess
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from exported import random_sequences, small_student
+
+from octodon.seq.codes import decode
+from octodon.serve.alleles import MutationsIn, read_alleles
+from octodon.serve.limits import Limits, Refusal
+from octodon.serve.page import page_of
+from octodon.serve.service import Service
+
+LENGTH = 62
+SCRIPT = Path(__file__).parent / "page_without_browser.js"
+FASTA = "".join(f">s{i}\n{one}\n" for i, one in enumerate(decode(random_sequences(2, LENGTH, n_share=0.0))))
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a service."""
+    file = tmp_path_factory.mktemp("served") / "page.html"
+    file.write_text(page_of(Service(small_student(length=LENGTH), device="cpu")))
+    return file
+
+
+def shown_by(page: Path, **case: Any) -> dict[str, Any]:
+    """Return what the page asks and shows where the service has these limits; see the script."""
+    program = shutil.which("node")
+    if program is None:
+        pytest.skip("no node here; install it to run the script of the page")
+    file = page.with_name("case.json")
+    file.write_text(json.dumps({"text": FASTA} | case))
+    said = subprocess.run(
+        [program, str(SCRIPT), str(page), str(file)], capture_output=True, text=True, timeout=60
+    )
+    assert said.returncode == 0, said.stderr
+    return json.loads(said.stdout)
+
+
+@pytest.mark.parametrize(("most", "sizes"), [(100, [99, 87]), (187, [186]), (10_000, [186])])
+def test_the_map_is_asked_for_in_requests_that_the_service_takes(
+    page: Path, most: int, sizes: list[int]
+) -> None:
+    said = shown_by(page, limits={"sequences": most})
+    assert said["asked"] == [["predict", 2], *(["variants", size] for size in sizes)]
+    assert said["rows"] == 2
+    found = pd.read_csv(StringIO(said["map"]), sep="\t")
+    assert len(found) == 3 * LENGTH
+    assert set(found["ref"] + found["position"].astype(str)) == {
+        f"{base}{place}" for place, base in enumerate(FASTA.splitlines()[1], start=1)
+    }
+    expected = found["position"] + np.array(["ACGT".index(base) for base in found["alt"]]) / 10
+    np.testing.assert_allclose(found["Dev_effect"], expected)
+    np.testing.assert_allclose(found["Hk_effect"], 2 * expected)
+
+
+def test_many_variants_are_asked_for_in_parts(page: Path) -> None:
+    base = FASTA.splitlines()[1][0]
+    mutations = [f"{base}1{other}" for other in "ACGT" if other != base]
+    then = [("mutations", "\n".join(mutations)), ("askVariants",)]
+    said = shown_by(page, limits={"sequences": 3}, then=then)
+    assert said["asked"][-2:] == [["variants", 2], ["variants", 1]]
+    assert pd.read_csv(StringIO(said["variants"]), sep="\t")["id"].tolist() == mutations
+
+
+@pytest.mark.parametrize("then", [[], [("choose", 1)]])
+def test_the_table_stays_where_the_map_is_refused(page: Path, then: list[tuple[Any, ...]]) -> None:
+    said = shown_by(page, limits={"sequences": 100}, refuse="variants", then=then)
+    assert said["rows"] == 2
+    assert len(said["table"].splitlines()) == 3
+    assert not said["shown"]["results"]["hidden"]
+    assert said["shown"]["status"]["text"] == "2 sequences predicted."
+    assert said["shown"]["map-status"]["text"] == "no map: busy"
+    assert said["shown"]["error"]["text"] == ""
+    assert said["map"] is None
+    assert said["shown"]["logo-section"]["hidden"]
+
+
+def test_too_many_mutations_are_refused_before_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    def made(*_: object) -> None:
+        raise AssertionError("3 * 50,000 sequences of 50,000 bases would take 7.5 GB")
+
+    monkeypatch.setattr("octodon.serve.alleles._every_single_one", made)
+    with pytest.raises(Refusal, match="150,002 sequences, at most 10,000") as refused:
+        read_alleles(MutationsIn(sequence="N" + "A" * 49_999), 50_000, Limits())
+    assert refused.value.status == 413
