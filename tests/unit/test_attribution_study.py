@@ -28,6 +28,7 @@ from octodon.ensemble.network import FittedNetwork
 from octodon.errors import ConfigError, DataError, RunError
 from octodon.experiment.attribution_study import study, study_run, study_settings, write_study
 from octodon.experiment.planted import planted_positions, read_planted
+from octodon.experiment.simulated import run_demo, write_simulation
 from octodon.models.model import ModelConfig, build_model
 from octodon.seq.codes import decode
 
@@ -115,10 +116,43 @@ def test_planted_positions_from_memory_and_from_the_file_are_the_same(tmp_path: 
     np.testing.assert_array_equal(planted[4], by_hand)
     write_truth(simulation, tmp_path / "truth.parquet")
     rows = np.array([7, 3, 4])
-    read = read_planted(tmp_path / "truth.parquet", simulation.examples.ids[rows], 60)
+    codes = simulation.examples.codes[rows]
+    read = read_planted(tmp_path / "truth.parquet", simulation.examples.ids[rows], codes)
     np.testing.assert_array_equal(read, planted[rows])
     with pytest.raises(DataError, match="another simulation"):
-        read_planted(tmp_path / "truth.parquet", np.array(["x"]), 60)
+        read_planted(tmp_path / "truth.parquet", np.array(["x"]), codes[:1])
+
+
+def test_the_truth_of_another_simulation_is_refused_although_its_ids_are_the_same(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        truth = write_simulation(tmp_path / f"a.s{seed}.tsv", rows=30, length=60, seed=seed)
+        assert truth == tmp_path / f"a.s{seed}_truth.parquet"
+    mine = simulate(30, 60, replicates=3, seed=1).examples
+    planted = read_planted(tmp_path / "a.s1_truth.parquet", mine.ids, mine.codes)
+    np.testing.assert_array_equal(
+        planted, planted_positions(simulate(30, 60, replicates=3, seed=1).truth, 60)
+    )
+    with pytest.raises(
+        DataError, match=r"30 of 30 test sequences are others there .*another simulation"
+    ) as caught:
+        read_planted(tmp_path / "a.s2_truth.parquet", mine.ids, mine.codes)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["x.tsv", "x.tsv.gz", "x.parquet", "X.v2.TSV"])
+def test_the_truth_is_named_after_its_table(tmp_path: Path, name: str) -> None:
+    stem = name.removesuffix(".gz").rpartition(".")[0]
+    assert write_simulation(tmp_path / name, rows=10, length=50).name == f"{stem}_truth.parquet"
+
+
+def test_a_simulation_below_a_file_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_text("")
+    for out in ("plain/x.tsv", "plain/deeper/x.tsv"):
+        with pytest.raises(RunError, match=r"cannot write .*x\.tsv: .*check folder") as caught:
+            write_simulation(tmp_path / out, rows=10, length=50)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(RunError, match="cannot write"):
+        run_demo(tmp_path / "plain")
 
 
 def test_the_highest_measured_sequences_are_explained() -> None:

@@ -1,5 +1,6 @@
 """What is written reads back; nothing half-written stays."""
 
+import hashlib
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from octodon.data.simulate import simulate
 from octodon.data.splits import find_leaks
 from octodon.data.write import write_table, write_truth
 from octodon.errors import ConfigError, DataError, RunError
+from octodon.seq.codes import decode
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +65,10 @@ def test_truth_table(simulation, tmp_path):
         "B_noise_std",
         "gc",
         "sites",
+        "sequence_sha256",
     ]
+    first = decode(simulation.examples.codes[:1])[0].encode()
+    assert table["sequence_sha256"][0] == hashlib.sha256(first).hexdigest()[:16]
     np.testing.assert_allclose(table["B_activity"], truth.activity[:, 1], rtol=1e-6)
     np.testing.assert_allclose(table["A_noise_std"], truth.noise_std[:, 0], rtol=1e-6)
     expected = [[] for _ in range(60)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from octodon.data.examples import Examples
 from octodon.data.simulate import Simulation, Truth
 from octodon.errors import ConfigError, DataError
 from octodon.seq.codes import bytes_from_codes
+
+HASH = "sequence_sha256"
+"""Column of a table of the truth."""
 
 
 def write_table(examples: Examples, path: str | Path) -> None:
@@ -63,7 +67,8 @@ def write_truth(simulation: Simulation, path: str | Path) -> None:
     """Write what only the simulation knows, one row a sequence in the order of the examples.
 
     Columns: id, ``<target>_activity`` and ``<target>_noise_std`` (of one measurement) per target, gc, and sites as
-    ``motif:start-stop:strand`` (0-based, half-open) joined by ";".
+    ``motif:start-stop:strand`` (0-based, half-open) joined by ";"; and the `sequence_hashes`, by which it is known of which
+    simulation it is: ids are those of any other.
 
     Raises
     ------
@@ -77,7 +82,13 @@ def write_truth(simulation: Simulation, path: str | Path) -> None:
         columns[f"{target}_noise_std"] = _numbers(truth.noise_std[:, index])
     columns["gc"] = _numbers(truth.gc)
     columns["sites"] = _sites(truth)
+    columns[HASH] = pa.array(sequence_hashes(simulation.examples.codes), pa.string())
     _write(pa.table(columns), Path(path))
+
+
+def sequence_hashes(codes: UInt8[ndarray, "n l"]) -> list[str]:
+    """Return 16 hexadecimal digits of the SHA-256 of each sequence as text."""
+    return [hashlib.sha256(row.tobytes()).hexdigest()[:16] for row in bytes_from_codes(codes)]
 
 
 def _sites(truth: Truth) -> pa.Array:

@@ -114,7 +114,7 @@ def study_run(
         sequences=sequences,
         background=background,
         seed=seed,
-        planted=None if truth is None else read_planted(truth, test.ids, test.length),
+        planted=None if truth is None else read_planted(truth, test.ids, test.codes),
         device=device,
         on_maps=on_maps,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -35,14 +36,15 @@ copies = 16                 # default: 31 for so few sequences, seen twice
 training = { epochs = 4 }
 """
 _ROWS, _LENGTH = 4000, 100
+_SUFFIX = re.compile(r"\.([ct]sv(\.gz)?|parquet)$", re.IGNORECASE)
+"""Of a table; what else of a name is behind a dot tells it from others."""
 
 
 def write_simulation(out: Path, *, rows: int, length: int, replicates: int = 3, seed: int = 0) -> Path:
-    """Write a simulated table to ``out`` and the truth beside it; return the path of the truth."""
+    """Write a simulated table to ``out`` and the truth beside it, ``NAME_truth.parquet``; return the path of the truth."""
     simulation = simulate(rows, length, replicates=replicates, seed=seed)
-    out.parent.mkdir(parents=True, exist_ok=True)
     write_table(simulation.examples, out)
-    truth = out.with_name(f"{out.name.split('.')[0]}_truth.parquet")
+    truth = out.with_name(f"{_SUFFIX.sub('', out.name)}_truth.parquet")
     write_truth(simulation, truth)
     return truth
 
