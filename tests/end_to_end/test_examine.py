@@ -26,6 +26,8 @@ def test_a_run_of_three_members_has_all_panels(cli: Cli, experiment: Path, tmp_p
     shift = pd.read_csv(out / "results" / "shift.tsv", sep="\t")
     counts = shift.query("quantity == 'sequences' and split == 'test'")["value"]
     assert set(counts) == {20}
+    judged = json.loads((out / "results" / "shift.json").read_text())
+    assert (judged["split"], judged["rows"], len(judged["shifts"])) == ("test", 20, 7)
     asked = json.loads((out / "results" / "attribution_study.json").read_text())
     assert (asked["method"], asked["sequences"], asked["ensemble"]) == ("saliency", 8, "ensemble")
     page = (out / "report.html").read_text(encoding="utf-8")

@@ -1,11 +1,13 @@
 """Models on shifted sequences: what each row of the table says, the given sets, the command and its figure."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import tiny
 from tiny import LENGTH, TARGETS, ensemble, examples
 from typer.testing import CliRunner
 
@@ -18,8 +20,13 @@ from octodon.distillation.student import Student
 from octodon.ensemble.ensemble import Ensemble
 from octodon.ensemble.network import FittedNetwork
 from octodon.errors import ConfigError, DataError, RunError
-from octodon.experiment.shift import evaluate_shift, make_sets, write_shift
+from octodon.experiment import reproduce
+from octodon.experiment.attribution_study import explain_run, study_run
+from octodon.experiment.finished import backbone_of
+from octodon.experiment.poster.load import Experiment, load_experiment
+from octodon.experiment.shift import evaluate_shift, make_sets, shift_run, shift_settings, write_shift
 from octodon.experiment.shift_sets import parse_sets, read_set
+from octodon.experiment.validate import identify_code
 from octodon.metrics.shift_summary import shift_lines
 from octodon.metrics.tables import read_metrics
 from octodon.models.model import ModelConfig, build_model
@@ -170,7 +177,7 @@ def test_given_files(tmp_path: Path) -> None:
             parse_sets(texts)
 
 
-def run_folder(path: Path) -> Path:
+def run_folder(path: Path, backbone: str = "deepstarr") -> Path:
     """Return what a run leaves, with networks of this file and a split that was kept aside."""
     data = examples(160)
     splits = np.array(data.splits, dtype=object)
@@ -179,16 +186,24 @@ def run_folder(path: Path) -> Path:
     write_table(replace(data, splits=splits), path / "data.tsv")
     (path / "config.toml").write_text(
         '[data]\npath = "data.tsv"\nid = "id"\nsplit = "split"\ntargets = { gc = "gc", tata = "tata" }\n'
+        f'[model]\nbackbone = "{backbone}"\n'
     )
     (path / "data.json").write_text('{"sha256": {}}')
-    student = students(1)[0]
-    networks = tuple(replace(one.fitted, index=i) for i, one in enumerate(students(3)))
-    model = replace(student.model, head="mean")
-    weights = [build_model(model, seed=i).state_dict() for i in range(3)]
-    members = tuple(replace(fitted, weights=w) for fitted, w in zip(networks, weights, strict=True))
-    save(student, path / "student")
-    save(Ensemble(model=model, target_names=TARGETS, units="log2", members=members), path / "ensemble")
+    options = {"width": 0.05} if backbone == "deepstarr" else {}
+    one = ModelConfig(
+        backbone=backbone, length=LENGTH, n_targets=2, head="distilled_log_variance", options=options
+    )
+    model = replace(one, head="mean")
+    members = tuple(fitted(model, i) for i in range(3))
+    common = {"target_names": TARGETS, "units": "log2"}
+    save(Student(model=one, **common, fitted=fitted(one, 0)), path / "student")
+    save(Ensemble(model=model, **common, members=members), path / "ensemble")
     return path
+
+
+def fitted(model: ModelConfig, index: int) -> FittedNetwork:
+    weights = build_model(model, seed=index).state_dict()
+    return FittedNetwork(index=index, attempt=0, seed=0, weights=weights, history=[])
 
 
 def test_the_command_writes_table_and_figure(tmp_path: Path) -> None:
@@ -208,6 +223,9 @@ def test_the_command_writes_table_and_figure(tmp_path: Path) -> None:
     assert again.exception is None, again.output
     table = read_metrics(run / "results" / "shift.tsv")
     assert list(dict.fromkeys(table["split"])) == ["valid", "shuffle", "random", "test"]
+    assert shift_settings(run) == {
+        "shifts": [{"name": "shuffle", "options": {}}], "given": {}, "split": "valid", "crop": False, "seed": 0,
+    }  # fmt: skip
     for name, expected in (("valid", 28), ("shuffle", 28), ("random", 20), ("test", 32)):
         assert value(table, name, "ensemble", 0, "all", "sequences", "count", "") == expected
     for wrong, kind, message in (
@@ -227,6 +245,54 @@ def test_the_command_writes_table_and_figure(tmp_path: Path) -> None:
         raise CliRunner().invoke(app, ["shift", str(tmp_path / "none")]).exception or AssertionError(
             "no error"
         )
+
+
+def reproduced(folder: Path, backbone: str = "deepstarr") -> Experiment:
+    """Return an experiment of the poster; its data are not read."""
+    (folder / "deepstarr_3k.tsv.gz").touch()
+    overrides = [f"model.backbone={backbone}", "run.device=cpu"]
+    return load_experiment("deepstarr", data=folder, sequences=6, overrides=overrides)
+
+
+def test_a_reproduction_keeps_only_the_shifts_that_it_asks_for(tmp_path: Path) -> None:
+    run, said = run_folder(tmp_path), list[str]()
+    reproduce._examine_shift(reproduced(tmp_path), run, said.append)
+    published = ["test", *(shift.label for shift in reproduce.PUBLISHED_SHIFTS)]
+    table = read_metrics(run / "results" / "shift.tsv")
+    assert list(dict.fromkeys(table["split"])) == [*published, "random"]
+    reproduce._examine_shift(reproduced(tmp_path), run, said.append)
+    assert said == ["shift: three shifts of the test set", f"kept: {run / 'figures' / 'shift.svg'}"]
+    other = ["shift", str(run), "--shift", "shuffle", "--of", "valid", "--device", "cpu", "--quiet"]
+    assert CliRunner().invoke(app, other).exception is None
+    reproduce._examine_shift(reproduced(tmp_path), run, said.append)
+    assert said[2:] == [
+        "shift: three shifts of the test set, anew: the one that is there was asked for something else"
+    ]
+    pd.testing.assert_frame_equal(read_metrics(run / "results" / "shift.tsv"), table)
+    write_shift(table, run)  # by whoever does not say what for
+    assert shift_settings(run) is None
+
+
+def test_a_run_is_judged_by_the_backbone_that_it_was_configured_with(tmp_path: Path) -> None:
+    code = tmp_path / "mine.py"
+    code.write_text(Path(tiny.__file__).read_text())
+    run, backbone = run_folder(tmp_path, f"{code}:TinyBackbone"), f"{code}:TinyBackbone"
+    assert len(shift_run(run, shifts=[SHUFFLE], device="cpu").table) > 100
+    assert len(study_run(run, method="saliency", sequences=3, device="cpu").table) > 0
+    assert explain_run(run, target="gc", method="saliency", sequences=3, device="cpu").maps.shape[0] == 3
+    for judge in (reproduce._examine_shift, reproduce._explain):
+        judge(reproduced(tmp_path, backbone), run, lambda line: None)
+    report = {"sha256": {}, "code": identify_code(backbone)}
+    (run / "data.json").write_text(json.dumps(report))
+    assert backbone_of(run) == backbone
+    code.write_text(code.read_text() + "# changed")
+    for command in (shift_run, study_run, explain_run):
+        with pytest.raises(RunError, match="the file of the backbone has changed"):
+            command(run)
+    assert backbone_of(run, backbone) == backbone  # whoever names it answers for it
+    code.unlink()
+    with pytest.raises(RunError, match=r"no file .*mine\.py.*--backbone"):
+        shift_run(run)
 
 
 def test_defaults_hold_the_published_shifts() -> None:

@@ -70,7 +70,7 @@ def shift(
 
     chosen = DEFAULT_SHIFTS if not shifts else tuple(parse_shift(text) for text in shifts)
     with counting("sets", quiet) as count:
-        table, units = shift_run(
+        found = shift_run(
             run,
             shifts=chosen,
             given=parse_sets(given or []),
@@ -81,6 +81,6 @@ def shift(
             device=device.value,
             on_sets=count,
         )
-    typer.echo(shift_lines(table, units))
-    for file in write_shift(table, run, units):
+    typer.echo(shift_lines(found.table, found.units))
+    for file in write_shift(found.table, run, found.units, found.settings):
         say(f"  {file}")

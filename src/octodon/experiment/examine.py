@@ -12,7 +12,7 @@ from octodon.data.examples import Examples
 from octodon.errors import OctodonError
 from octodon.experiment.attribution_study import study, write_study
 from octodon.experiment.finished import RunModels, load_models
-from octodon.experiment.shift import evaluate_shift, write_shift
+from octodon.experiment.shift import evaluate_shift, shift_request, write_shift
 from octodon.experiment.stages import Stages
 from octodon.seeds import derive_seed
 
@@ -48,14 +48,16 @@ def examine(stages: Stages) -> None:
 
 def _shift(stages: Stages, models: RunModels) -> str:
     test = _some(stages.examples.subset("test"), stages.config.examine.shift, stages.config.seed)
+    seed = derive_seed(stages.config.seed, "shift")
     table = evaluate_shift(
         models.ensemble,
         models.students,
         test,
-        seed=derive_seed(stages.config.seed, "shift"),
+        seed=seed,
         device=stages.execution.device_here,
     )
-    write_shift(table, stages.folder.path, stages.examples.units)
+    settings = shift_request(seed=seed) | {"rows": len(test)}
+    write_shift(table, stages.folder.path, stages.examples.units, settings)
     return f"{table['split'].nunique() - 1} shifts of {len(test):,} test sequences"
 
 

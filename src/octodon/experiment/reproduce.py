@@ -10,7 +10,7 @@ from octodon.experiment.attribution_study import study_run, study_settings, writ
 from octodon.experiment.examine_config import NOTHING
 from octodon.experiment.poster.load import Experiment
 from octodon.experiment.run import Say
-from octodon.experiment.shift import shift_run, write_shift
+from octodon.experiment.shift import shift_request, shift_run, shift_settings, write_shift
 from octodon.experiment.sweep import run_sweep
 from octodon.metrics.tables import read_metrics
 from octodon.report.page import write_report
@@ -56,15 +56,19 @@ def reproduce(
 
 
 def _examine_shift(one: Experiment, run: Path, say: Say) -> None:
-    """Judge the models on shifted sequences, unless that was done."""
-    figure = run / "figures" / _SHIFT_FIGURE
-    if figure.is_file():
+    """Judge the models on shifted sequences, unless the very same was done; what was asked for otherwise gives way to it."""
+    asked: dict[str, Any] = {"shifts": PUBLISHED_SHIFTS, "seed": one.config.seed}
+    figure, made = run / "figures" / _SHIFT_FIGURE, shift_settings(run)
+    if made == shift_request(**asked) and figure.is_file():
         say(f"kept: {figure}")
         return
-    say("shift: three shifts of the test set")
-    device = one.config.run.device_here
-    table, units = shift_run(run, shifts=PUBLISHED_SHIFTS, seed=one.config.seed, device=device)
-    write_shift(table, run, units)
+    say(f"shift: three shifts of the test set{_anew(made, shift_request(**asked))}")
+    found = shift_run(run, **asked, backbone=one.config.model.backbone, device=one.config.run.device_here)
+    write_shift(found.table, run, found.units, found.settings)
+
+
+def _anew(made: dict[str, Any] | None, asked: dict[str, Any]) -> str:
+    return "" if made in (None, asked) else ", anew: the one that is there was asked for something else"
 
 
 def _explain(one: Experiment, run: Path, say: Say) -> None:
@@ -79,9 +83,9 @@ def _explain(one: Experiment, run: Path, say: Say) -> None:
     if made == asked and figure.is_file():
         say(f"kept: {figure}")
         return
-    anew = "" if made in (None, asked) else ", anew: the one that is there was asked for something else"
-    say(f"attribution: {settings['method']}, {settings['sequences']:,} sequences{anew}")
-    write_study(study_run(run, **settings, device=one.config.run.device_here), run)
+    say(f"attribution: {settings['method']}, {settings['sequences']:,} sequences{_anew(made, asked)}")
+    backbone, device = one.config.model.backbone, one.config.run.device_here
+    write_study(study_run(run, **settings, backbone=backbone, device=device), run)
 
 
 def _reproduction(one: Experiment, run: Path) -> Reproduction:

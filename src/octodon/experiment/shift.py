@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pandas as pd
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
+from octodon.atomic import write_json
 from octodon.calibration.calibration import Calibration
 from octodon.data.calibration_rows import CALIBRATION
 from octodon.data.examples import Examples
@@ -33,6 +35,8 @@ from octodon.shifts.shift import DEFAULT_SHIFTS, Shift
 
 SHIFT_COLUMNS = (*COLUMNS, "truth")
 ALL_TARGETS = "all"
+SETTINGS = "results/shift.json"
+"""In the folder of a run: what its evaluation was asked for."""
 _ACTIVITY = ("mse", "pearson", "spearman")
 
 
@@ -54,6 +58,25 @@ class SequenceSet:
     codes: UInt8[ndarray, "n l"]
     measured: Float[ndarray, "n t"] | None = None
     n_replicates: int | ndarray = 1
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Shifted:
+    """How the models of a run hold on shifted sequences.
+
+    Attributes
+    ----------
+    table : DataFrame
+        Of `evaluate_shift`.
+    units : str
+        Of the targets.
+    settings : dict
+        What was asked for: a `shift_request`.
+    """
+
+    table: pd.DataFrame
+    units: str
+    settings: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -157,8 +180,8 @@ def shift_run(
     backbone: str | None = None,
     device: str = "auto",
     on_sets: Callable[[int, int], None] | None = None,
-) -> tuple[pd.DataFrame, str]:
-    """Return ``evaluate_shift`` of a finished run, its ensemble, student(s) and test set; and the unit of its targets.
+) -> Shifted:
+    """Return ``evaluate_shift`` of a finished run: its ensemble, student(s) and test set.
 
     The run's further splits, which it kept aside, are judged as well, and so is its test split where another one is shifted.
 
@@ -200,17 +223,48 @@ def shift_run(
         device=device,
         on_sets=on_sets,
     )
-    return table, examples.units
+    settings = shift_request(shifts=shifts, given=given, split=split, crop=crop, seed=seed)
+    return Shifted(table=table, units=examples.units, settings=settings)
 
 
-def write_shift(table: pd.DataFrame, run: Path, units: str = "activity") -> list[Path]:
-    """Write ``results/shift.tsv`` and ``figures/shift.svg`` of a run and return their paths."""
+def shift_request(
+    *,
+    shifts: Sequence[Shift] = DEFAULT_SHIFTS,
+    given: Mapping[str, Path] | None = None,
+    split: str = "test",
+    crop: bool = False,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Return what ``shift_run`` is asked for by these arguments, as JSON values."""
+    files = {name: str(path.resolve()) for name, path in (given or {}).items()}
+    kinds = [asdict(shift) for shift in shifts]
+    return {"shifts": kinds, "given": files, "split": split, "crop": crop, "seed": seed}
+
+
+def write_shift(
+    table: pd.DataFrame,
+    run: Path,
+    units: str = "activity",
+    settings: Mapping[str, Any] | None = None,
+) -> list[Path]:
+    """Write ``results/shift.tsv`` and ``figures/shift.svg`` of a run, and what was asked for; return the paths of the two."""
     for name in ("results", "figures"):
         (run / name).mkdir(exist_ok=True)
     paths = [run / "results" / "shift.tsv", run / "figures" / "shift.svg"]
+    # whoever reads them finds the whole of one evaluation, or that files are absent: never parts of two
+    for file in (run / SETTINGS, *paths):
+        file.unlink(missing_ok=True)
     write_metrics(table, paths[0])
     shift_figure(table, paths[1], units)
+    if settings is not None:
+        write_json(run / SETTINGS, dict(settings))
     return paths
+
+
+def shift_settings(run: Path) -> dict[str, Any] | None:
+    """Return what the evaluation in the folder of a run was asked for; None where there is none that is whole and says so."""
+    file = run / SETTINGS
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
 
 
 def _refuse_split_names(given: Mapping[str, Path], splits: Sequence[str]) -> None:
