@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from exported import random_sequences, small_student
 from safetensors.numpy import load_file as load_arrays
@@ -16,9 +17,11 @@ from octodon.artifact.bundle import load, save, save_calibration
 from octodon.artifact.selftest import SELFTEST, read_selftest
 from octodon.calibration.fit import fit_calibration
 from octodon.cli.main import app
+from octodon.cli.output import print_summary
 from octodon.distillation.student import Student
 from octodon.errors import BundleError
-from octodon.handover.verify import TOLERANCE, verify
+from octodon.handover.verify import TOLERANCE, Difference, Verdict, verify
+from octodon.metrics.tables import COLUMNS
 from octodon.predict.ood import fit_ood
 
 
@@ -126,3 +129,19 @@ def test_the_command_says_it_and_exits_with_0_or_1(tmp_path: Path) -> None:
     assert bad.exit_code == 1
     assert "predictions differ from those that were saved" in bad.output
     assert "NO" in bad.output
+
+
+def test_brackets_in_names_are_no_markup(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    names = ("K562 [log2]", "[/b]", ":dna:")
+    columns = tuple(Difference(quantity="mean", target=name, largest=0.0, tolerance=1.0) for name in names)
+    verdict = Verdict(differences=columns, then={}, now={}, n_sequences=3)
+    monkeypatch.setattr("octodon.handover.verify.verify", lambda *_, **__: verdict)
+    said = CliRunner().invoke(app, ["verify", "run[/1]"], catch_exceptions=False)
+    assert all(word in said.output for word in (*names, "Self-test of run[/1]: 3 sequences"))
+    rows = [("student", 0, "test", name, "activity", "pearson", 0.5) for name in names]
+    print_summary(pd.DataFrame(rows, columns=list(COLUMNS)))
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in names)

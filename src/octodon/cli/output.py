@@ -60,6 +60,7 @@ def print_summary(metrics: pd.DataFrame) -> None:
     """Print what people read of a metrics table: test accuracy of individual, ensemble and student."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from octodon.metrics.summary import format_summary, summarise
 
@@ -68,7 +69,7 @@ def print_summary(metrics: pd.DataFrame) -> None:
     for number, name in enumerate(header):
         table.add_column(name, justify="left" if number < 2 else "right", no_wrap=True)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))  # plain: "[log2]" in the name of a target is no markup
     Console().print(table)
 
 

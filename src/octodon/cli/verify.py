@@ -22,12 +22,15 @@ def verify(bundle: Bundle, device: DeviceOption = Device.AUTO, backbone: Backbon
     """
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from octodon.handover.verify import TOLERANCE
     from octodon.handover.verify import verify as ask
 
     verdict = ask(bundle, backbone=backbone, device=device.value)
-    table = Table(title=f"Self-test of {bundle}: {verdict.n_sequences} sequences")
+    # as Text: what stands in brackets in a path or the name of a target is no markup
+    title = Text(f"Self-test of {bundle}: {verdict.n_sequences} sequences", style="table.title")
+    table = Table(title=title)
     for name in ("quantity", "target"):
         table.add_column(name)
     for name in ("largest difference", "allowed"):
@@ -35,7 +38,7 @@ def verify(bundle: Bundle, device: DeviceOption = Device.AUTO, backbone: Backbon
     table.add_column("holds")
     for column in verdict.differences:
         values = f"{column.largest:.2e}", f"{column.tolerance:.2e}", "yes" if column.holds else "NO"
-        table.add_row(column.quantity, column.target, *values)
+        table.add_row(column.quantity, Text(column.target), *values)
     console = Console()
     console.print(table)
     for name in sorted(verdict.then.keys() | verdict.now.keys()):
