@@ -161,6 +161,22 @@ def _set_aside(path: Path) -> list[Path]:
     return [at for at, match in found if match and match["old"] and match["name"] == path.name]
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, and those that it lies in, where they are not there.
+
+    Raises
+    ------
+    RunError
+        It cannot be made: a file is in the place of one of them, no permission, no space.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(
+            f"cannot make the folder {path}: {error.strerror}; choose another one, or check permissions"
+        ) from None
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
     with atomic_file(path) as partial:

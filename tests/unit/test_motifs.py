@@ -13,7 +13,7 @@ from octodon.attribution.motifs import Pattern, confidence_of, find_motifs, name
 from octodon.attribution.record import Attribution
 from octodon.attribution.save import save_attribution
 from octodon.cli.main import app
-from octodon.errors import ConfigError, DataError
+from octodon.errors import ConfigError, DataError, RunError
 from octodon.seq.codes import encode, random_codes
 
 RNG = np.random.default_rng(0)
@@ -210,3 +210,57 @@ def test_the_command_names_patterns(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert said.exit_code == 0, said.output
     assert "GATA1" in (tmp_path / "m.tsv").read_text()
     assert "seqlets, confidence" in (tmp_path / "m.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--target", "x"),
+        ("--method", "ism"),
+        ("--sequences", "9"),
+        ("--device", "auto"),
+        ("--backbone", "x.py:X"),
+    ],
+)
+def test_what_is_asked_of_a_run_is_refused_for_maps(tmp_path: Path, words: tuple[str, str]) -> None:
+    save_attribution(maps(), tmp_path / "maps.h5")
+    said = CliRunner().invoke(
+        app, ["motifs", str(tmp_path / "maps.h5"), "--out", str(tmp_path / "m"), *words]
+    )
+    assert isinstance(said.exception, ConfigError)
+    assert f"maps.h5: {words[0]}: for a run" in str(said.exception)
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    save_attribution(maps(), tmp_path / "maps.h5")
+    (tmp_path / "plain").write_text("")
+    for out in ("plain/m", "plain/deeper/m"):
+        said = CliRunner().invoke(app, ["motifs", str(tmp_path / "maps.h5"), "--out", str(tmp_path / out)])
+        assert isinstance(said.exception, RunError), said.output
+        assert "cannot make the folder" in str(said.exception)
+
+
+def test_options_of_a_run_reach_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {}
+
+    def explain(source: Path, **given: Any) -> Attribution:
+        asked.update(given)
+        raise DataError("enough")
+
+    monkeypatch.setattr("octodon.experiment.attribution_study.explain_run", explain)
+    words = [
+        "--target",
+        "x",
+        "--method",
+        "ism",
+        "--sequences",
+        "9",
+        "--device",
+        "cpu",
+        "--backbone",
+        "x.py:X",
+    ]
+    said = CliRunner().invoke(app, ["motifs", str(tmp_path), *words, "--out", str(tmp_path / "m"), "--quiet"])
+    assert str(said.exception) == "enough"
+    del asked["on_maps"]
+    assert asked == {"target": "x", "method": "ism", "sequences": 9, "device": "cpu", "backbone": "x.py:X"}

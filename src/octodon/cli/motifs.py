@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from octodon.cli.options import Backbone, Device, DeviceOption, Quiet
+from octodon.cli.options import Backbone, Device, Quiet
 
 if TYPE_CHECKING:
     from octodon.attribution.record import Attribution
@@ -35,19 +35,21 @@ def motifs(
         str | None, typer.Option("--target", metavar="TARGET", help="Target to explain when given a run.")
     ] = None,
     method: Annotated[
-        str,
+        str | None,
         typer.Option(
-            "--method", metavar="NAME", help="Attribution method when given a run; see octodon list methods."
+            "--method",
+            metavar="NAME",
+            help="Attribution method when given a run (default: deep_lift_shap); see octodon list methods.",
         ),
-    ] = "deep_lift_shap",
+    ] = None,
     sequences: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--sequences",
             min=3,
-            help="When given a run: number of test sequences, highest measured activity first.",
+            help="When given a run: number of test sequences, highest measured activity first (default: 1000).",
         ),
-    ] = 1000,
+    ] = None,
     window: Annotated[
         int | None,
         typer.Option("--window", help="Width of the central window, in bases (default: the whole sequence)."),
@@ -66,7 +68,12 @@ def motifs(
             "--unweighted", help="Let every stretch count the same, however sure the members are of it."
         ),
     ] = False,
-    device: DeviceOption = Device.AUTO,
+    device: Annotated[
+        Device | None,
+        typer.Option(
+            "--device", help="When given a run: where to compute (default: on a GPU where there is one)."
+        ),
+    ] = None,
     backbone: Backbone = None,
     quiet: Quiet = False,
 ) -> None:
@@ -74,13 +81,20 @@ def motifs(
 
     Needs pip install 'octodon[motifs]'.
     """
-    from octodon.atomic import write_text
+    from octodon.atomic import make_folder, write_text
     from octodon.attribution.motifs import few_motifs, find_motifs, name_patterns, read_meme
     from octodon.attribution.save import load_attribution
     from octodon.cli.output import counting, say
+    from octodon.errors import ConfigError
     from octodon.experiment.attribution_study import explain_run
     from octodon.report.logo import pattern_figure
 
+    of_runs = {"--target": target, "--method": method, "--sequences": sequences, "--device": device,
+               "--backbone": backbone}  # fmt: skip
+    given = {name: value for name, value in of_runs.items() if value is not None}
+    if given and source.is_file():
+        raise ConfigError(f"motifs {source}: {', '.join(given)}: for a run; maps hold all, leave it out")
+    make_folder(out.parent)
     if meme is not None:
         read_meme(meme)  # a mistake here should not wait for the motifs
         if remark := few_motifs(meme):
@@ -89,18 +103,13 @@ def motifs(
         with counting("maps", quiet) as count:
             maps: Attribution = explain_run(
                 source,
-                target=target,
-                method=method,
-                sequences=sequences,
-                backbone=backbone,
-                device=device.value,
+                **{name.removeprefix("--"): value for name, value in given.items()},
                 on_maps=count,
             )
     else:
         maps = load_attribution(source)
     if maps.observed_std is None:
         say("note: maps of one network: every seqlet weighs the same")
-    out.parent.mkdir(parents=True, exist_ok=True)
     patterns = find_motifs(
         maps, out.with_name(f"{out.name}.h5"), window=window, max_seqlets=max_seqlets, weighted=not unweighted
     )
