@@ -61,6 +61,34 @@ def test_every_variant_is_drawn_once_and_stds_where_they_are_known(tmp_path: Pat
     assert not any(word.startswith("std over") for word in _drawn(tmp_path / "plain.svg")[0])
 
 
+def test_a_substitution_of_several_bases_is_no_insertion(tmp_path: Path) -> None:
+    table = _table()[:30]
+    several = table[:1].assign(ref="AT", alt="CA")
+    effects_figure(pd.concat([table, several]), ["x"], tmp_path / "m.svg")
+    words = _drawn(tmp_path / "m.svg")[0]
+    assert "other substitution" in words
+    assert "insertion, deletion" not in words
+    effects_figure(
+        pd.concat([table, several.assign(alt="A"), several.assign(ref="A")]), ["x"], tmp_path / "m.svg"
+    )
+    words = _drawn(tmp_path / "m.svg")[0]
+    assert "insertion, deletion" in words
+    assert "other substitution" not in words
+
+
+@pytest.mark.parametrize("count", [3, 30, 600])
+def test_positions_are_written_in_full(tmp_path: Path, count: int) -> None:
+    first = 109_274_900
+    table = pd.DataFrame({"pos": first + np.arange(count), "ref": "A", "alt": "C", "x_effect": 1.0})
+    effects_figure(table, ["x"], tmp_path / "m.svg")
+    words = _drawn(tmp_path / "m.svg")[0]
+    written = [int(word) for word in words if word.isdigit() and len(word) == 9]
+    assert len(written) >= 3
+    assert all(first - count <= position <= first + 2 * count for position in written)
+    assert len(set(written)) == len(written)
+    assert not any("e8" in word or word.startswith("+") for word in words)
+
+
 def test_what_cannot_be_drawn_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "e.tsv"
     _table().to_csv(path, index=False, sep="\t")

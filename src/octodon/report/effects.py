@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from numpy import ndarray
 
 from octodon.errors import DataError
@@ -16,7 +17,10 @@ from octodon.report.style import GREY, panels, save_figure, styled
 MOST_BP = 2000
 """Beyond, single bases cannot be told apart in print."""
 _INCHES_PER_BASE = 0.025
-_OTHER = "insertion, deletion"
+_INDEL, _SEVERAL = "insertion, deletion", "other substitution"
+_MARKERS = {_INDEL: "x", _SEVERAL: "s"}
+_INCHES_PER_POSITION = 0.9
+"""Of the axis, for each position that is written there: ten digits, and room between them."""
 
 
 def effects_figure(
@@ -24,7 +28,8 @@ def effects_figure(
 ) -> None:
     """Draw the effects of variants along a stretch of one contig, for each target one panel.
 
-    Substitutions have the colour of their new base, everything else is grey. Lines reach one std (``effect_epistemic_std``)
+    Substitutions of one base have the colour of the new one, those of several are grey squares, insertions and deletions grey
+    crosses. Lines reach one std (``effect_epistemic_std``)
     either way; the bars beneath are the mean of these stds over the variants at a position.
 
     Parameters
@@ -69,24 +74,35 @@ def effects_figure(
             if known:
                 axes = next(rows)
                 _std_bars(axes, table, target)
-            for shown in figure.axes:
-                shown.set_xlim(first - 1, last + 1)
+        for shown in figure.axes:
+            _position_axis(shown, first, last, width)
         axes.set_xlabel("position (bp)")
-        figure.axes[0].legend(
-            loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=5, handletextpad=0.1, columnspacing=0.8
-        )
+        handles = figure.axes[0].get_legend_handles_labels()
+        # above the title, which it would cover in a short map
+        figure.legend(*handles, loc="outside upper right", ncols=6, handletextpad=0.1, columnspacing=0.8)
         save_figure(figure, out)
 
 
+def _position_axis(axes: Axes, first: int, last: int, inches: float) -> None:
+    """Write positions in full: the offset that matplotlib takes off large numbers (+1.0927e8) loses them."""
+    axes.set_xlim(first - 1, last + 1)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=int(inches / _INCHES_PER_POSITION), integer=True))
+    axes.ticklabel_format(axis="x", useOffset=False, style="plain")
+
+
+def _kinds(table: pd.DataFrame) -> ndarray:
+    """Return the new base of each substitution of one base, and what the other variants are."""
+    ref, alt = table["ref"].str.len(), table["alt"].str.len()
+    return np.select([ref != alt, alt > 1], [_INDEL, _SEVERAL], table["alt"].astype(str))
+
+
 def _effects(axes: Axes, table: pd.DataFrame, target: str) -> None:
-    kind = np.where(
-        (table["ref"].str.len() == 1) & (table["alt"].str.len() == 1), table["alt"].astype(str), _OTHER
-    )
+    kind = _kinds(table)
     std = table.get(f"{target}_effect_epistemic_std")
     # alternatives at one place stand side by side, so that their lines do not cover each other
-    beside = {"A": -0.3, "C": -0.1, "G": 0.1, "T": 0.3, _OTHER: 0.0}
+    beside = {"A": -0.3, "C": -0.1, "G": 0.1, "T": 0.3, _INDEL: 0.0, _SEVERAL: 0.0}
     axes.axhline(0, color="#444444", linewidth=0.6)
-    for name, colour in {**BASE_COLOURS, _OTHER: GREY}.items():
+    for name, colour in {**BASE_COLOURS, _SEVERAL: GREY, _INDEL: GREY}.items():
         rows: ndarray = kind == name
         if not rows.any():
             continue
@@ -95,8 +111,7 @@ def _effects(axes: Axes, table: pd.DataFrame, target: str) -> None:
         if std is not None:
             half = std.to_numpy()[rows]
             axes.vlines(x, y - half, y + half, color=colour, linewidth=0.6, alpha=0.45)
-        marker = "x" if name == _OTHER else "o"
-        axes.plot(x, y, marker, color=colour, markersize=2.4, linestyle="none", label=name)
+        axes.plot(x, y, _MARKERS.get(name, "o"), color=colour, markersize=2.4, linestyle="none", label=name)
 
 
 def _std_bars(axes: Axes, table: pd.DataFrame, target: str) -> None:
