@@ -155,6 +155,17 @@ def test_a_missing_split_is_refused(values):
         split_examples(examples_of(codes, set=np.array(values, dtype=object)), by="column", column="set")
 
 
+@pytest.mark.parametrize("name", ["hot/cold", "a\nb", "x" * 101])
+def test_a_split_after_which_no_file_can_be_named_is_refused(name):
+    codes = random_codes((6, 20), np.random.default_rng(0))
+    labels = ["train", "valid", "test", "hot spot: a.b", name, name]
+    with pytest.raises(DataError, match=r"split: .* \(2 rows\) cannot be part of a file name") as caught:
+        split_examples(examples_of(codes, s=labels), by="column", column="s")
+    assert "\n" not in str(caught.value)
+    labels = ["train", "valid", "test", "hot spot: a.b", "é" * 50, "test"]
+    assert len(split_sizes(split_examples(examples_of(codes, s=labels), by="column", column="s"))) == 5
+
+
 def test_no_rows_in_a_split_is_refused():
     codes = random_codes((3, 20), np.random.default_rng(0))
     with pytest.raises(DataError, match=r"no rows in valid; found train 1, test 1, evaluate 1"):

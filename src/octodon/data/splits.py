@@ -21,6 +21,8 @@ from octodon.errors import ConfigError, DataError
 from octodon.registry import suggest
 
 ON_LEAK = ("refuse", "drop", "allow")
+_MOST_BYTES = 100
+"""Of the name of a split: file systems take 255 for a file's, of which other parts need some."""
 
 
 def split_examples(examples: Examples, by: str = "fraction", **options: Any) -> Examples:
@@ -49,7 +51,8 @@ def split_examples(examples: Examples, by: str = "fraction", **options: Any) -> 
     ConfigError
         For an unknown way or option, one of the wrong type or out of range, or a chromosome that is not there.
     DataError
-        For an unknown column, a missing value, train, valid or test without rows, fewer families than folds, or (with
+        For an unknown column, a missing value, a split whose name cannot be part of a file's, train, valid or test without
+        rows, fewer families than folds, or (with
         ``on_leak`` "refuse") related rows that straddle splits.
     """
     way = way_of(by)
@@ -60,7 +63,7 @@ def split_examples(examples: Examples, by: str = "fraction", **options: Any) -> 
             raise ConfigError(f"split by {by}: no option {name!r}; {suggest(name, [*known, 'on_leak'])}")
     splits = np.asarray(way(examples, **typed_options(way, options, "split"))).astype(np.str_)
     groups = options.get("column") if by in ("group", "fold") else None
-    result = refuse_empty(replace(examples, splits=splits, split_groups=groups))
+    result = refuse_empty(_refuse_names(replace(examples, splits=splits, split_groups=groups)))
     return refuse_leaks(result, on_leak)
 
 
@@ -205,6 +208,17 @@ def refuse_empty(examples: Examples) -> Examples:
             f"split: no rows in {', '.join(empty)}; found {found}; expected rows in train, valid and test "
             f"(name them so, or split by 'chromosome' or 'fraction')"
         )
+    return examples
+
+
+def _refuse_names(examples: Examples) -> Examples:
+    """Return the examples; raise DataError for a split after which no file can be named, as a run does after training."""
+    for name, count in split_sizes(examples).items():
+        if "/" in name or not name.isprintable() or len(name.encode()) > _MOST_BYTES:
+            raise DataError(
+                f"split: {name[:60]!r} ({count:,} rows) cannot be part of a file name (predictions_NAME.parquet); rename it, at "
+                f"most {_MOST_BYTES} printable characters without '/'"
+            )
     return examples
 
 
