@@ -23,7 +23,7 @@ from octodon.data.examples import Examples
 from octodon.distillation.student import Student
 from octodon.ensemble.ensemble import Ensemble
 from octodon.errors import ConfigError, DataError, RunError
-from octodon.experiment.finished import backbone_of, load_examples, load_models
+from octodon.experiment.finished import load_examples, load_models
 from octodon.experiment.folder import write_parquet
 from octodon.experiment.planted import read_planted
 from octodon.registry import suggest
@@ -141,7 +141,7 @@ def explain_run(
     for part in ("config.toml", "ensemble"):
         if not settled(run / part).exists():
             raise RunError(f"{run}: no {part} here; give the folder of a finished run, or maps (.h5)")
-    ensemble = load(run / "ensemble", backbone=backbone_of(run, backbone))
+    ensemble = load(run / "ensemble", backbone=backbone)
     test = load_examples(run)[1].subset("test")
     names = test.target_names
     named = names[0] if target is None and len(names) == 1 else target

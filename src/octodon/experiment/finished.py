@@ -10,11 +10,10 @@ from octodon.atomic import settled
 from octodon.data.examples import Examples
 from octodon.distillation.student import Student
 from octodon.ensemble.ensemble import Ensemble
-from octodon.errors import ConfigError, RunError
+from octodon.errors import RunError
 from octodon.experiment.config import ExperimentConfig, load_config
 from octodon.experiment.folder import RunFolder
 from octodon.experiment.prepare import hashes, prepare
-from octodon.experiment.validate import identify_code
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,45 +37,25 @@ class RunModels:
 def load_models(run: Path, backbone: str | None = None, *, ensemble: str = "ensemble") -> RunModels:
     """Return the models of a finished run; ``ensemble`` names the folder of its ensemble, of which the lentiMPRA protocol has two.
 
-    ``backbone`` is ``"file.py:Class"``, where the run's own should not be used.
+    ``backbone`` is ``"file.py:Class"`` of networks whose code is not part of octodon: a run folder from elsewhere names a file, too,
+    but what runs on this machine is the caller's choice.
 
     Raises
     ------
     RunError
-        When the folder holds no finished run with an ensemble and a student, or as ``backbone_of``.
+        When the folder holds no finished run with an ensemble and a student.
     BundleError, ConfigError
         As ``load``.
     """
     for part in ("config.toml", ensemble, "student"):
         if not settled(run / part).exists():
             raise RunError(f"{run}: no {part} here; give the folder of a finished run (octodon run)")
-    backbone = backbone_of(run, backbone)
     members = load(run / ensemble, backbone=backbone)
     assert isinstance(members, Ensemble)
     best = _student(run / "student", backbone)
     students = [_student(path, backbone) for path in sorted((run / "students").glob("student_*"))] or [best]
     kept = [student.fitted.index for student in students].index(best.fitted.index)
     return RunModels(ensemble=members, students=students, kept=kept)
-
-
-def backbone_of(run: Path, given: str | None = None) -> str:
-    """Return by which backbone the bundles of a run are loaded: the given one, or that which the run was configured with.
-
-    Raises
-    ------
-    RunError
-        The file of its backbone is gone, or has changed since.
-    """
-    if given is not None:
-        return given
-    backbone = load_config(run / "config.toml").model.backbone
-    try:
-        code = identify_code(backbone)
-    except ConfigError as error:
-        raise RunError(f"{run}: {error}; name the code with --backbone") from None
-    if code is not None:
-        RunFolder(run).refuse_changed({"code": code})
-    return backbone
 
 
 def load_examples(run: Path) -> tuple[ExperimentConfig, Examples]:
