@@ -73,6 +73,19 @@ def test_the_std_of_few_is_on_the_scale_of_that_of_all(members: int, folds: int)
     assert labels.epistemic_std.mean() == pytest.approx(everyone, abs=4.5 * 3 / math.sqrt(2 * n))
 
 
+def test_members_that_agree_are_as_unsure_as_each_of_them() -> None:
+    # Ten evidential members with the same mean, each saying 0.3 of itself: no spread, so nothing that two of ten would lower.
+    said = _said(10, 20)
+    agreeing = replace(said, mean=np.ones_like(said.mean), epistemic_std=np.full_like(said.mean, 0.3))
+    labels = out_of_fold(agreeing, np.arange(20) % 5, np.arange(10) % 5)
+    np.testing.assert_allclose(labels.epistemic_std, 0.3)
+    # Where they disagree as well, the variances of the two parts are added.
+    apart = out_of_fold(said, np.arange(20) % 5, np.arange(10) % 5).epistemic_std
+    both = out_of_fold(replace(agreeing, mean=said.mean), np.arange(20) % 5, np.arange(10) % 5).epistemic_std
+    assert apart is not None
+    np.testing.assert_allclose(both, np.hypot(apart, 0.3))
+
+
 def test_a_fold_that_one_member_left_out_is_refused() -> None:
     with pytest.raises(
         ConfigError, match="1 of 5 members left out fold 3, and a std needs two; train at least twice"

@@ -22,7 +22,8 @@ def out_of_fold(
     Each row's mean and noise are those of the members that left it out. Their std, of h members, is taken to the
     expected population std of all m as for normal deviations: by sqrt((m - 1) / m) c4(m) over sqrt((h - 1) / h) c4(h),
     where c4(k) is the expected sample std of k standard normal numbers (``expected_std``). A single label is noisy (h = 2: as large as
-    itself by three quarters); a student learns their expectation.
+    itself by three quarters); a student learns their expectation. What members say that they do not know themselves (an
+    evidential network) is an average, which does not depend on how many they are: it is added as it is.
 
     Raises
     ------
@@ -37,10 +38,8 @@ def out_of_fold(
                 f"distill.labels: {members.sum()} of {len(fold_of_member)} members left out fold {fold + 1}, "
                 f"and a std needs two; train at least twice as many members as ensemble.folds"
             )
-        few = said.take(chosen, members).combine()
-        assert few.epistemic_std is not None
         factor = _expected_population_std(said.n_members) / _expected_population_std(int(members.sum()))
-        pieces.append(replace(few, epistemic_std=factor * few.epistemic_std))
+        pieces.append(_spread_by(factor, said.take(chosen, members)).combine())
         rows.append(np.flatnonzero(chosen))
     back = np.argsort(np.concatenate(rows))
 
@@ -57,6 +56,13 @@ def out_of_fold(
         epistemic_std=std,
         aleatoric_std=joined("aleatoric_std"),
     )
+
+
+def _spread_by(factor: float, said: MemberPredictions) -> MemberPredictions:
+    """Return members ``factor`` times as far from their mean, each as sure of itself as before."""
+    members = said.mean.astype(np.float64)
+    mean = members.mean(axis=0)
+    return replace(said, mean=mean + factor * (members - mean))
 
 
 def _expected_population_std(k: int) -> float:
