@@ -107,6 +107,13 @@ def test_members_are_trained_on_altered_batches() -> None:
         ([{"name": "mutate", "fraction": 2.0}], "mutate: fraction = 2.0, expected 0 to 1"),
         ([{"name": "mutate", "probability": 0}], "mutate: probability = 0, expected above 0 and up to 1"),
         ([{"most_bp": 3}], "has no name; expected e.g."),
+        ([{"name": "evoaug", "operations": 3}], "evoaug: operations = 3, expected a list of augmentations"),
+        ([{"name": "evoaug", "operations": "mutate"}], "evoaug: operations = 'mutate', expected a list"),
+        (
+            [{"name": "evoaug", "operations": {"name": "mutate"}}],
+            "evoaug: operations = {.*}, expected a list",
+        ),
+        ([{"name": "evoaug", "operations": [3, 4]}], r"evoaug: operations = \[3, 4\], expected a list"),
     ],
 )
 def test_a_recipe_that_cannot_be_followed_is_refused_before_training(values: Any, message: str) -> None:

@@ -128,7 +128,7 @@ def check_recipe(recipe: Recipe, *, as_codes: bool = False) -> None:
     for step in recipe:
         name, options = _named(step)
         if kind_of(name) is Kind.CHOICE:  # not all of what it may draw is drawn once
-            check_recipe(options.get("operations", ()), as_codes=as_codes)
+            check_recipe(_operations(name, options), as_codes=as_codes)
     follow = alter_codes if as_codes else alter_inputs
     follow(torch.zeros((2, 2048), dtype=torch.uint8), recipe, 0)
 
@@ -152,6 +152,17 @@ def _named(step: Step) -> tuple[str, dict[str, Any]]:
     if not isinstance(name, str):
         raise ConfigError(f"augmentation: {dict(step)} has no name; expected e.g. {{name = 'mutate'}}")
     return name, options
+
+
+def _operations(name: str, options: Mapping[str, Any]) -> Recipe:
+    """Return what a step that draws among others may draw."""
+    operations = options.get("operations", ())
+    is_list = isinstance(operations, list | tuple)
+    if not is_list or not all(isinstance(step, Mapping) for step in operations):
+        raise ConfigError(
+            f"{name}: operations = {operations!r}, expected a list of augmentations, e.g. [{{name = 'mutate'}}]"
+        )
+    return operations
 
 
 def _probability(name: str, options: dict[str, Any]) -> float:
