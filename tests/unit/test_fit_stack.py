@@ -2,6 +2,7 @@
 
 import json
 import logging
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,15 @@ from octodon.seeds import derive_seed
 from octodon.training.config import TrainingConfig
 
 TRAINING = TINY_TRAINING.model_copy(update={"precision": "float32"})
+STOPS_EARLY = TrainingConfig(
+    epochs=12,
+    batch_size=32,
+    learning_rate=0.05,
+    stop_patience=1,
+    decay_patience=1,
+    patience_steps=0,
+    precision="float32",
+)
 
 
 class Steady(TinyBackbone):
@@ -118,17 +128,8 @@ def test_a_second_backbone_has_its_own_best_epoch_in_a_stack_too(tmp_path: Path)
 
 
 def test_members_stop_when_each_would_and_leave_the_others_unchanged(tmp_path: Path) -> None:
-    training = TrainingConfig(
-        epochs=12,
-        batch_size=32,
-        learning_rate=0.05,
-        stop_patience=1,
-        decay_patience=1,
-        patience_steps=0,
-        precision="float32",
-    )
-    stacked = _jobs(tmp_path / "stacked", members=4, training=training)
-    alone = _jobs(tmp_path / "alone", members=4, training=training)
+    stacked = _jobs(tmp_path / "stacked", members=4, training=STOPS_EARLY)
+    alone = _jobs(tmp_path / "alone", members=4, training=STOPS_EARLY)
     fit_stack(StackJob(jobs=tuple(stacked), strategy="loop"))
     for job in alone:
         fit_network(job)
@@ -147,22 +148,62 @@ def test_a_finished_member_leaves_the_stack(tmp_path: Path, monkeypatch: pytest.
         begin(self, *args)
 
     monkeypatch.setattr(Stepper, "begin", watched)
-    training = TrainingConfig(
-        epochs=12,
-        batch_size=32,
-        learning_rate=0.05,
-        stop_patience=1,
-        decay_patience=1,
-        patience_steps=0,
-        precision="float32",
-    )
     monkeypatch.setattr(
         fitting._Training, "_leaving_pays", lambda self, _: any(m.is_done for m in self.members)
     )
-    fit_stack(StackJob(jobs=tuple(_jobs(tmp_path, members=4, training=training)), strategy="matmul"))
+    fit_stack(StackJob(jobs=tuple(_jobs(tmp_path, members=4, training=STOPS_EARLY)), strategy="matmul"))
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] == 4
     assert sizes[-1] < 4
+
+
+def test_what_the_whole_stack_held_is_freed_before_a_smaller_one_is_prepared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steppers: list[weakref.ref[Stepper]] = []
+    alive: list[int] = []
+    prepare = fitting._Training._prepare
+
+    def watched(self: fitting._Training, strategy: str) -> Stepper:
+        alive.append(sum(stepper() is not None for stepper in steppers))
+        stepper = prepare(self, strategy)
+        steppers.append(weakref.ref(stepper))
+        return stepper
+
+    monkeypatch.setattr(fitting._Training, "_prepare", watched)
+    monkeypatch.setattr(
+        fitting._Training, "_leaving_pays", lambda self, _: any(m.is_done for m in self.members)
+    )
+    fit_stack(StackJob(jobs=tuple(_jobs(tmp_path, members=4, training=STOPS_EARLY)), strategy="matmul"))
+    assert len(alive) > 1
+    assert not any(alive)
+
+
+def test_members_that_are_done_are_not_trained_again_where_memory_ends_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    jobs = _jobs(tmp_path, members=4, training=STOPS_EARLY)
+    epoch = fitting._Training._epoch
+    done: dict[Path, int] = {}  # when each that was finished before was
+
+    def out_of_memory(self: Any, *args: Any) -> Any:
+        if not done and any(member.is_done for member in self.members):
+            paths = [job.folder / "done.json" for job in jobs if job.is_done]
+            done.update({path: path.stat().st_mtime_ns for path in paths})
+            raise torch.OutOfMemoryError
+        return epoch(self, *args)
+
+    monkeypatch.setattr(fitting._Training, "_epoch", out_of_memory)
+    monkeypatch.setattr(fitting._Training, "_leaving_pays", lambda *_: False)
+    choices = fit_stack(StackJob(jobs=tuple(jobs), strategy="loop"))
+    assert "no room on the GPU for 4 members at once" in caplog.text
+    assert 0 < len(done) < 4
+    assert sum(choice.members for choice in choices) == 4 - len(done)
+    assert all(path.stat().st_mtime_ns == when for path, when in done.items())
+    alone = _jobs(tmp_path / "alone", members=4, training=STOPS_EARLY)
+    for job in alone:
+        fit_network(job)
+    _same(jobs, alone, atol=1e-3)
 
 
 def test_an_interrupted_stack_goes_on_with_the_same_bits(

@@ -174,7 +174,7 @@ class _Search:
                 self.refused[name] = (str(error).splitlines() or [type(error).__name__])[0]
                 continue
             finally:
-                _tidy(self.state.flat.device)
+                tidy(self.state.flat.device)
             self.expected = losses if self.expected is None else self.expected
             if _agree(losses, self.expected, _TOLERANCE[self.plan.precision]):
                 self.milliseconds[name], self.eager[name] = took, because
@@ -214,8 +214,8 @@ def _timed(plan: StackPlan, name: str, state: StackState) -> tuple[float, Tensor
     return took, losses.cpu(), stepper.eager_because
 
 
-def _tidy(device: torch.device) -> None:
-    """Free what a candidate held: its captured step keeps memory of its own."""
+def tidy(device: torch.device) -> None:
+    """Free what a stepper held that is not needed any more: its captured step keeps memory of its own."""
     if device.type == "cuda":
         gc.collect()
         torch.cuda.empty_cache()

@@ -18,7 +18,7 @@ from numpy import ndarray
 from octodon.atomic import write_json
 from octodon.ensemble.jobs import Needs
 from octodon.ensemble.network import NetworkJob, fit_network, load_split
-from octodon.ensemble.stacked.choose import Choice, StackPlan, choose
+from octodon.ensemble.stacked.choose import Choice, StackPlan, choose, tidy
 from octodon.ensemble.stacked.member import EpochLosses, StackMember
 from octodon.ensemble.stacked.precision import check_precision, matrix_units, resolve_precision
 from octodon.ensemble.stacked.replace_modules import with_streams
@@ -173,18 +173,21 @@ def fit_stack(stack: StackJob) -> list[Choice]:
 def _fit_what_fits(
     jobs: Sequence[NetworkJob], strategy: str, precision: str, device: torch.device
 ) -> list[Choice]:
-    """Fit all jobs at once, or the halves after one another where memory does not allow it."""
+    """Fit all jobs at once, or the halves of those that are left after one another where memory does not allow it."""
     try:
         return [_Training(jobs, strategy, precision, device).run()]
     except torch.OutOfMemoryError:
         if len(jobs) == 1:
             raise
         logger.warning("no room on the GPU for %d members at once; trained in two halves", len(jobs))
-    torch.cuda.empty_cache()
-    half = len(jobs) // 2
+    tidy(device)
+    # memory may end when some members are done: without a checkpoint to go on from, they would begin again
+    left = [job for job in jobs if not job.is_done]
+    half = len(left) // 2
     return [
         choice
-        for part in (jobs[:half], jobs[half:])
+        for part in (left[:half], left[half:])
+        if part
         for choice in _fit_what_fits(part, strategy, precision, device)
     ]
 
@@ -234,11 +237,17 @@ class _Training:
                 if all(member.is_done for member in self.members):
                     return choice
                 if self._leaving_pays(choice):
-                    kept = [row for row, member in enumerate(self.members) if not member.is_done]
-                    self.state = self.state.select(kept)
-                    self.members = [self.members[row] for row in kept]
-                    orders = orders[kept]
+                    del stepper  # before there is a second one: together they may need more than the GPU has
+                    orders = orders[self._leave_done_behind()]
                     stepper = self._prepare(choice.strategy)
+
+    def _leave_done_behind(self) -> list[int]:
+        """Keep the members that are not done; return their rows."""
+        kept = [row for row, member in enumerate(self.members) if not member.is_done]
+        self.state = self.state.select(kept)
+        self.members = [self.members[row] for row in kept]
+        tidy(self.state.flat.device)
+        return kept
 
     def _prepare(self, strategy: str) -> Stepper:
         start = time.perf_counter()
