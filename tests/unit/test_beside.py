@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny import TinyBackbone
 
-from octodon.models.beside import Beside, narrower
+from octodon.models.beside import Beside, is_second, narrower
 from octodon.models.heads import heads
 from octodon.models.model import Model, ModelConfig, build_model
 from octodon.training.best import keep_best
@@ -121,6 +121,22 @@ def _splits(n: int = 240) -> tuple[LabelledCodes, LabelledCodes]:
         LabelledCodes(codes=codes[rows], labels={name: value[rows] for name, value in labels.items()})
         for rows in (slice(0, n // 2), slice(n // 2, n))
     )
+
+
+def test_without_two_replicates_in_any_validation_row_the_noise_of_the_last_epoch_is_kept() -> None:
+    (train, valid), model = _splits(), _model(TinyBackbone)
+    valid.labels["replicates"][:, :, 1:] = torch.nan
+    config = TrainingConfig(epochs=4, batch_size=16, learning_rate=0.05, schedule="cosine")
+    states: list[dict[str, torch.Tensor]] = []
+
+    def remember(_: object) -> None:
+        states.append({name: value.clone() for name, value in model.state_dict().items()})
+
+    history = fit(model, train, valid, config, seed=0, on_epoch=remember)
+    assert [record.second_loss for record in history] == [0.0] * 4
+    kept = {name: value for name, value in model.state_dict().items() if is_second(name)}
+    assert all(torch.equal(value, states[-1][name]) for name, value in kept.items())
+    assert not torch.equal(kept["head.second.weight"], states[0]["head.second.weight"])
 
 
 def test_each_best_epoch_is_that_of_its_own_validation_loss() -> None:

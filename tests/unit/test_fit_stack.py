@@ -58,6 +58,7 @@ def _jobs(
     members: int = 3,
     model: ModelConfig = PLAIN,
     training: TrainingConfig = TRAINING,
+    valid_replicates: int = 3,
     **options: Any,
 ) -> list[NetworkJob]:
     data = examples()
@@ -68,6 +69,8 @@ def _jobs(
         if "replicates" in heads[model.head].needs:
             noise = np.random.default_rng(1).normal(0, 0.2, (*rows.targets.shape, 3)).astype(np.float32)
             arrays[f"{split}.label.replicates"] = rows.targets[:, :, None] + noise
+            if split == "valid":
+                arrays["valid.label.replicates"][:, :, valid_replicates:] = np.nan
     shared = SharedArrays.write(folder / "arrays", arrays)
     return [
         NetworkJob(
@@ -125,6 +128,20 @@ def test_a_second_backbone_has_its_own_best_epoch_in_a_stack_too(tmp_path: Path)
     for ours, theirs in zip(*records, strict=True):
         assert [r["is_best_second"] for r in ours] == [r["is_best_second"] for r in theirs]
         assert [r["is_best_second"] for r in ours] != [r["is_best"] for r in ours]
+
+
+def test_noise_that_no_validation_row_can_judge_is_kept_from_the_last_epoch_in_a_stack_too(
+    tmp_path: Path,
+) -> None:
+    model = replace(PLAIN, head="replicate_variance_apart")
+    options: dict[str, Any] = {"model": model, "training": TRAINING, "valid_replicates": 1}
+    stacked, alone = _jobs(tmp_path / "stacked", **options), _jobs(tmp_path / "alone", **options)
+    fit_stack(StackJob(jobs=tuple(stacked), strategy="matmul"))
+    for job in alone:
+        fit_network(job)
+    _same(stacked, alone, atol=1e-3)
+    for job in (*stacked, *alone):
+        assert [r["is_best_second"] for r in read_fitted(job.folder, job.index).history] == [True] * 3
 
 
 def test_members_stop_when_each_would_and_leave_the_others_unchanged(tmp_path: Path) -> None:

@@ -67,6 +67,17 @@ def test_standard_errors_are_zero_where_the_reader_gives_none() -> None:
     ).all()
 
 
+def test_that_no_validation_row_can_judge_the_noise_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    data = _replicated()
+    assert data.replicates is not None
+    assert data.splits is not None
+    labelled_splits(data, "replicate_variance_apart")
+    assert not caplog.text
+    data.replicates[data.splits == "valid", :, 1:] = np.nan
+    labelled_splits(data, "replicate_variance_apart")
+    assert "valid: no row has two replicates" in caplog.text
+
+
 @pytest.mark.parametrize("head", OF_REPLICATES)
 def test_a_noise_head_is_refused_without_two_replicates(head: str) -> None:
     with pytest.raises(DataError, match="'gc': at most 1 replicate a row, expected at least 2"):

@@ -124,6 +124,22 @@ def test_cosine_of_a_very_short_training_is_positive_and_at_most_the_peak(steps:
     assert all(0 < schedule.step_rate(step, steps) <= 1 for step in range(steps))
 
 
+def test_without_labels_to_judge_a_second_backbone_by_its_last_epoch_is_kept() -> None:
+    schedule = Schedule(TrainingConfig())
+    assert [schedule.update_second(loss) for loss in (0.0, 0.0, 0.0)] == [True, True, True]
+    resumed = Schedule(TrainingConfig())
+    resumed.restore(schedule.state())
+    assert resumed.update_second(0.0)
+    judged = Schedule(TrainingConfig())
+    assert [judged.update_second(loss) for loss in (0.4, 0.1, 0.1, -0.2, 0.0)] == [
+        True,
+        True,
+        False,
+        True,
+        False,
+    ]
+
+
 def test_patience_lasts_a_number_of_steps_where_epochs_are_short() -> None:
     config = TrainingConfig(stop_patience=10, decay_patience=5, patience_steps=200)
     short, long = Schedule(config, steps_per_epoch=8), Schedule(config, steps_per_epoch=58)

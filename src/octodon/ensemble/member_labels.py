@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,6 +14,8 @@ from octodon.data.noise import shrink_stds, without_offsets
 from octodon.errors import ConfigError, DataError
 from octodon.models.heads import heads
 from octodon.small_samples import sample_std
+
+logger = logging.getLogger(__name__)
 
 MEMBER_LABELS = ("activity", "replicate_std", "shrunken_std", "replicates", "replicate_se", "measurements")
 """Every label that measurements can give."""
@@ -80,6 +83,7 @@ def labelled_splits(examples: Examples, head: str) -> dict[str, ndarray]:
 
     A replicate that lies higher throughout (a deeper library) is no noise of any one sequence: its offset, from the
     training rows, is taken off first. ``replicate_std`` alone, the published label, is of the replicates as they are.
+    Where no validation row can judge the noise, that is logged.
 
     Raises
     ------
@@ -96,4 +100,9 @@ def labelled_splits(examples: Examples, head: str) -> dict[str, ndarray]:
         arrays[f"{split}.codes"] = rows.codes
         for name, values in member_labels(rows, needs).items():
             arrays[f"{split}.label.{name}"] = values
+    counts = examples.subset("valid").n_replicates
+    if heads[head].second_judged_by and counts is not None and counts.max() < 2:
+        logger.warning(
+            "valid: no row has two replicates, so none tells how well the noise is learnt; that of the last epoch is kept"
+        )
     return arrays

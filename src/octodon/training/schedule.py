@@ -56,8 +56,12 @@ class Schedule:
         return is_best
 
     def update_second(self, valid_loss: float) -> bool:
-        """Take the validation loss of a second backbone; return whether it is its best so far. It decides on nothing else."""
-        is_best = valid_loss < self.best_second_loss
+        """Take the validation loss of a second backbone; return whether it is its best so far. It decides on nothing else.
+
+        A loss of exactly 0, every epoch, is that of validation rows without a label (none with two replicates): no epoch is
+        better than another there, and the last, which has learnt most, is taken for the best.
+        """
+        is_best = valid_loss < self.best_second_loss or valid_loss == self.best_second_loss == 0
         if is_best:
             self.best_second_loss = valid_loss
         return is_best

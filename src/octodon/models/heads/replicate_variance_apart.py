@@ -16,8 +16,9 @@ class ReplicateVarianceApartHead(ReplicateVarianceHead):
 
     The noise may depend on what the activity does not, and then cannot be read from the features of the activity; shaping
     these for both costs activity. Two backbones cost neither, only time, and the second may be narrow: there is less to learn
-    from stds of a few replicates. Its best epoch is its own, among those that the activity takes. The activity is, number
-    for number, that of ``replicate_variance``; the noise's column of ``linear`` is there for that, and not read.
+    from stds of a few replicates. Its best epoch is its own, among those that the activity takes; the last of them where no
+    validation row has two replicates. The activity is, number for number, that of ``replicate_variance``; the noise's column
+    of ``linear`` is there for that, and not read.
 
     Parameters
     ----------
