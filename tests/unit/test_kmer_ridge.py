@@ -7,6 +7,7 @@ from sklearn.linear_model import Ridge
 from octodon.baselines import kmer_ridge
 from octodon.baselines.kmer_ridge import LONGEST, PENALTIES, fit_kmer_ridge, n_words, word_counts
 from octodon.data.examples import Examples
+from octodon.errors import DataError
 from octodon.seq.codes import decode, random_codes, reverse_complement
 
 
@@ -95,6 +96,13 @@ def test_a_missing_value_leaves_its_row_out_of_its_target_alone():
     )
     np.testing.assert_allclose(both.weights[:, 1], alone.weights[:, 0], rtol=1e-9)
     np.testing.assert_allclose(both.weights[:, 0], whole.weights[:, 0], rtol=1e-9)
+
+
+def test_a_target_without_a_training_value_is_refused_and_not_predicted_as_nan():
+    codes, values = random_codes((40, 30), np.random.default_rng(4)), np.ones((40, 2))
+    values[:, 1] = np.nan
+    with pytest.raises(DataError, match="train: target 'B' has no value in any of 40 training rows"):
+        fit_kmer_ridge(examples(codes, values, ("A", "B")), examples(codes[:5], np.ones((5, 2)), ("A", "B")))
 
 
 def test_without_a_value_to_choose_by_the_strongest_penalty_is_taken():

@@ -12,6 +12,7 @@ from numpy import ndarray
 from scipy.linalg import cho_factor, cho_solve
 
 from octodon.data.examples import Examples
+from octodon.data.values import require_values
 from octodon.records import Prediction
 from octodon.seq.codes import N_CODE, reverse_complement
 
@@ -64,7 +65,13 @@ def fit_kmer_ridge(train: Examples, valid: Examples) -> KmerRidge:
     ----------
     train, valid : Examples
         Same targets.
+
+    Raises
+    ------
+    DataError
+        A target has no value in any training row.
     """
+    require_values(train)  # the mean of none would be an offset of NaN
     known = np.isfinite(train.targets)
     weights = np.zeros((n_words(), len(train.target_names)))
     offset, penalty = np.zeros(len(train.target_names)), np.zeros(len(train.target_names))

@@ -12,6 +12,7 @@ from typing import Any
 from octodon.data.examples import Examples
 from octodon.data.on_disk import forget_pages
 from octodon.data.splits import refuse_leaks
+from octodon.data.values import require_values
 from octodon.ensemble.arrays import SharedArrays
 from octodon.ensemble.config import ENSEMBLE_PRESETS, EnsembleConfig
 from octodon.ensemble.ensemble import Ensemble
@@ -74,13 +75,15 @@ def train_ensemble(
     Raises
     ------
     DataError
-        Fewer than two training rows, none to validate on, or a head that learns the noise without replicates.
+        Fewer than two training rows, none of them with a value of some target, none to validate on, or a head that learns
+        the noise without replicates.
     ConfigError
         The head needs labels that members do not have, or the backbone does not work.
     """
     n_rows = len(examples.subset("train"))
     if n_rows < 2:
         raise DataError("train: one training row; batch normalisation needs at least two")
+    require_values(examples.subset("train"))
     head = resolve_head(config.head, examples)
     model = replace(model, head=head)
     check_model(model)

@@ -8,6 +8,7 @@ import numpy as np
 
 from octodon.baselines.fit import make_baseline
 from octodon.data.examples import Examples
+from octodon.data.values import require_values
 from octodon.distillation.cached import fingerprint
 from octodon.distillation.copies import altered_copy
 from octodon.distillation.distill import member_predictions
@@ -29,7 +30,7 @@ def validate(
     ConfigError
         A backbone that is unknown or does not work; unknown baseline, option or alteration; one member.
     DataError
-        Fewer than two training rows, or a table of teachers that lacks a row.
+        Fewer than two training rows, a target without a value in any of them, or a table of teachers that lacks a row.
     """
     if teachers is None and config.ensemble.members < 2:
         raise ConfigError(
@@ -49,8 +50,10 @@ def validate(
         make_baseline(name, settings, f"baselines.{name}")
     for recipe in config.distill.recipes if config.distill.copies != 0 else ():
         altered_copy(examples.codes[:2], recipe, seed=0)
-    if len(examples.subset("train")) < 2:
+    train = examples.subset("train")
+    if len(train) < 2:
         raise DataError("train: one training row; batch normalisation needs at least two")
+    require_values(train)
     if isinstance(teachers, MemberPredictions):
         require_ensemble(teachers)
         for split in ("train", "valid", "test"):
