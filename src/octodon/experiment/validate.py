@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -10,7 +12,6 @@ from octodon.baselines.fit import make_baseline
 from octodon.data.examples import Examples
 from octodon.data.values import require_values
 from octodon.distillation.cached import fingerprint
-from octodon.distillation.copies import altered_copy
 from octodon.distillation.distill import member_predictions
 from octodon.distillation.labels import require_ensemble
 from octodon.ensemble.ensemble import Ensemble
@@ -18,6 +19,7 @@ from octodon.errors import ConfigError, DataError
 from octodon.experiment.config import ExperimentConfig
 from octodon.models.model import ModelConfig, backbone_file, check_model
 from octodon.records import MemberPredictions
+from octodon.training.augment import check_recipe
 
 
 def validate(
@@ -28,7 +30,8 @@ def validate(
     Raises
     ------
     ConfigError
-        A backbone that is unknown or does not work; unknown baseline, option or alteration; one member.
+        A backbone that is unknown or does not work; unknown baseline, option or alteration, or one that these sequences are
+        too short for; one member.
     DataError
         Fewer than two training rows, a target without a value in any of them, or a table of teachers that lacks a row.
     """
@@ -48,8 +51,7 @@ def validate(
         )
     for name, settings in config.baselines.items():
         make_baseline(name, settings, f"baselines.{name}")
-    for recipe in config.distill.recipes if config.distill.copies != 0 else ():
-        altered_copy(examples.codes[:2], recipe, seed=0)
+    _check_recipes(config, examples.length, are_members_trained=teachers is None)
     train = examples.subset("train")
     if len(train) < 2:
         raise DataError("train: one training row; batch normalisation needs at least two")
@@ -58,6 +60,27 @@ def validate(
         require_ensemble(teachers)
         for split in ("train", "valid", "test"):
             member_predictions(teachers, examples.subset(split))
+
+
+def _check_recipes(config: ExperimentConfig, length_bp: int, are_members_trained: bool) -> None:
+    """Refuse alterations that sequences of this length are too short for: read without data, they seemed well."""
+    if are_members_trained or config.baselines:  # networks of a baseline are trained as members are
+        with _named("ensemble.training.augment"):
+            check_recipe(config.ensemble.training.augment, length_bp=length_bp)
+    with _named("distill.training.augment"):
+        check_recipe(config.distill.training.augment, length_bp=length_bp)
+    with _named("distill.recipes"):
+        for recipe in config.distill.recipes if config.distill.copies != 0 else ():
+            check_recipe(recipe, length_bp=length_bp, as_codes=True)
+
+
+@contextmanager
+def _named(setting: str) -> Iterator[None]:
+    """Put the name of the setting before what is refused of it."""
+    try:
+        yield
+    except (ConfigError, DataError) as error:
+        raise type(error)(f"{setting}: {error}") from None
 
 
 def identify(teachers: Ensemble | MemberPredictions) -> str:

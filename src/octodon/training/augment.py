@@ -117,8 +117,16 @@ def drawn_steps(recipe: Recipe, seed: int) -> list[Step]:
     return steps
 
 
-def check_recipe(recipe: Recipe, *, as_codes: bool = False) -> None:
-    """Refuse a recipe that could not be followed, by following it on two sequences of 2,048 bp.
+def check_recipe(recipe: Recipe, *, length_bp: int = 2048, as_codes: bool = False) -> None:
+    """Refuse a recipe that could not be followed, by following it on two sequences.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    length_bp : int
+        Of the sequences that it is for; by default so long that most recipes fit, for where that is not known yet.
+    as_codes : bool
+        Whether what comes out must be sequences.
 
     Raises
     ------
@@ -128,9 +136,9 @@ def check_recipe(recipe: Recipe, *, as_codes: bool = False) -> None:
     for step in recipe:
         name, options = _named(step)
         if kind_of(name) is Kind.CHOICE:  # not all of what it may draw is drawn once
-            check_recipe(_operations(name, options), as_codes=as_codes)
+            check_recipe(_operations(name, options), length_bp=length_bp, as_codes=as_codes)
     follow = alter_codes if as_codes else alter_inputs
-    follow(torch.zeros((2, 2048), dtype=torch.uint8), recipe, 0)
+    follow(torch.zeros((2, length_bp), dtype=torch.uint8), recipe, 0)
 
 
 def _apply(values: Tensor, steps: Recipe, generator: torch.Generator) -> Tensor:
@@ -156,7 +164,9 @@ def _named(step: Step) -> tuple[str, dict[str, Any]]:
 
 def _operations(name: str, options: Mapping[str, Any]) -> Recipe:
     """Return what a step that draws among others may draw."""
-    operations = options.get("operations", ())
+    known = inspect.signature(augmentations[name]).parameters
+    usual = known["operations"].default if "operations" in known else ()
+    operations = options.get("operations", usual)
     is_list = isinstance(operations, list | tuple)
     if not is_list or not all(isinstance(step, Mapping) for step in operations):
         raise ConfigError(
