@@ -1,6 +1,7 @@
 """What can be known to fail is refused before anything is trained, and not when the ensemble is there."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -70,3 +71,41 @@ def test_how_members_are_trained_is_not_asked_where_none_are() -> None:
     _validate(teachers=said, ensemble={"training": training})
     with pytest.raises(ConfigError, match=r"^ensemble.training.augment: deletion"):
         _validate(teachers=said, ensemble={"training": training}, baselines={"evidential": {}})
+
+
+WITHOUT_DROPOUT = """
+from torch import nn
+
+class Plain(nn.Module):
+    def __init__(self, length):
+        super().__init__()
+        self.n_features = 4
+        self.scale = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.scale(x.mean(2))
+"""
+
+
+@pytest.mark.parametrize("name", ["mc_dropout", "ensemble"])
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        ("nope", "head: no 'nope'"),
+        ("distilled", "head: 'distilled' learns activity, epistemic_std; members have measurements only"),
+        ("replicate_variance", "target 'gc': at most 1 replicate a row, expected at least 2"),
+    ],
+)
+def test_a_head_that_a_baseline_cannot_learn_is_refused(name: str, head: str, message: str) -> None:
+    with pytest.raises((ConfigError, DataError), match=rf"^baselines.{name}: {message}"):
+        _validate(baselines={name: {"head": head}})
+
+
+def test_monte_carlo_dropout_of_a_backbone_without_dropout_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "plain.py").write_text(WITHOUT_DROPOUT)
+    model = {"backbone": f"{tmp_path / 'plain.py'}:Plain", "options": {}}
+    with pytest.raises(
+        ConfigError, match=r"^baselines.mc_dropout: dropout passes: Plain has no dropout layer"
+    ):
+        _validate(model=model, baselines={"mc_dropout": {}})
+    _validate(model=model, baselines={"heteroscedastic": {}, "evidential": {}, "ensemble": {}})

@@ -36,8 +36,8 @@ def resolve_head(head: str, examples: Examples) -> str:
     return "replicate_variance_apart"
 
 
-def check_member_head(head: str, examples: Examples) -> None:
-    """Refuse a head that cannot learn from these examples.
+def check_member_head(head: str, examples: Examples, where: str = "ensemble.head") -> None:
+    """Refuse a head that cannot learn from these examples; ``where`` is the setting that names it.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def check_member_head(head: str, examples: Examples) -> None:
     needs = heads[head].needs
     if not set(needs) <= set(MEMBER_LABELS):
         raise ConfigError(
-            f"ensemble.head: {head!r} learns {', '.join(needs)}; members have measurements only "
+            f"{where}: {head!r} learns {', '.join(needs)}; members have measurements only "
             f"({', '.join(MEMBER_LABELS)}): choose auto, mean or standardised_mean"
         )
     if set(needs) & set(_OF_REPLICATES):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 
@@ -39,18 +40,7 @@ def validate(
         raise ConfigError(
             f"ensemble.members: {config.ensemble.members}; a student needs at least two members: one gives no epistemic std"
         )
-    for head in (config.ensemble.head, config.distill.head):
-        check_model(
-            ModelConfig(
-                backbone=config.model.backbone,
-                length=examples.length,
-                n_targets=len(examples.target_names),
-                head=head,
-                options=config.model.options,
-            )
-        )
-    for name, settings in config.baselines.items():
-        make_baseline(name, settings, f"baselines.{name}")
+    _check_networks(config, examples)
     _check_recipes(config, examples.length, are_members_trained=teachers is None)
     train = examples.subset("train")
     if len(train) < 2:
@@ -60,6 +50,23 @@ def validate(
         require_ensemble(teachers)
         for split in ("train", "valid", "test"):
             member_predictions(teachers, examples.subset(split))
+
+
+def _check_networks(config: ExperimentConfig, examples: Examples) -> None:
+    """Refuse members, students or baselines that cannot be built, or cannot learn from these data."""
+    model = ModelConfig(
+        backbone=config.model.backbone,
+        length=examples.length,
+        n_targets=len(examples.target_names),
+        head=config.ensemble.head,
+        options=config.model.options,
+    )
+    for head in (config.ensemble.head, config.distill.head):
+        check_model(replace(model, head=head))
+    for name, settings in config.baselines.items():
+        chosen = make_baseline(name, settings, f"baselines.{name}")
+        with _named(f"baselines.{name}"):
+            chosen.check(examples, model)
 
 
 def _check_recipes(config: ExperimentConfig, length_bp: int, are_members_trained: bool) -> None:

@@ -29,6 +29,15 @@ class Train(Protocol):
 class Baseline(Config, ABC):
     """One way to an uncertainty; its fields are its options."""
 
+    def check(self, data: Examples, model: ModelConfig) -> None:
+        """Refuse what ``fit`` would refuse, before anything of a run is trained; by default nothing.
+
+        Raises
+        ------
+        ConfigError, DataError
+        """
+        del data, model
+
     @abstractmethod
     def fit(self, data: Examples, train: Train) -> Ensemble:
         """Return the trained model; ``data`` are those that ``train`` trains on."""

@@ -10,6 +10,8 @@ from octodon.baselines.methods import baselines
 from octodon.baselines.methods._base import Baseline, Train
 from octodon.data.examples import Examples
 from octodon.ensemble.ensemble import Ensemble
+from octodon.ensemble.member_labels import check_member_head, resolve_head
+from octodon.models.model import ModelConfig
 
 
 @final
@@ -19,6 +21,11 @@ class DeepEnsemble(Baseline):
 
     members: int | None = Field(default=None, ge=2, description="networks; default as [ensemble] says, or 10")
     head: str = Field(default="auto", description="what they learn; see octodon list heads")
+
+    def check(self, data: Examples, model: ModelConfig) -> None:
+        """Refuse a head that cannot learn from these data."""
+        del model
+        check_member_head(resolve_head(self.head, data), data, "head")
 
     def fit(self, data: Examples, train: Train) -> Ensemble:
         """Return the ensemble that ``octodon.train`` returns."""

@@ -11,8 +11,9 @@ from octodon.baselines.methods import baselines
 from octodon.baselines.methods._base import Baseline, Train
 from octodon.data.examples import Examples
 from octodon.ensemble.ensemble import Ensemble
+from octodon.ensemble.member_labels import check_member_head, resolve_head
 from octodon.models.dropout import DropoutPasses, require_dropout
-from octodon.models.model import build_model
+from octodon.models.model import ModelConfig, build_model
 
 
 @final
@@ -29,10 +30,14 @@ class McDropout(Baseline):
     passes: int = Field(default=100, ge=2, description="answers for each sequence")
     head: str = Field(default="auto", description="what the network learns; see octodon list heads")
 
+    def check(self, data: Examples, model: ModelConfig) -> None:
+        """Refuse a backbone without dropout, or a head that cannot learn from these data."""
+        require_dropout(build_model(model, seed=0))
+        check_member_head(resolve_head(self.head, data), data, "head")
+
     def fit(self, data: Examples, train: Train) -> Ensemble:
         """Return the network as an ensemble of one whose passes count as members."""
-        del data
-        require_dropout(build_model(train.model, seed=0))
+        self.check(data, train.model)
         network = train(members=1, head=self.head, training={"dropout": self.rate})
         how = DropoutPasses(rate=self.rate, passes=self.passes, seed=network.members[0].seed)
         return replace(network, dropout=how)
