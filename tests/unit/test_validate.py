@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny import examples
+from tiny import ensemble, examples
 
 from octodon.data.examples import Examples
 from octodon.errors import ConfigError, DataError
@@ -109,3 +109,27 @@ def test_monte_carlo_dropout_of_a_backbone_without_dropout_is_refused(tmp_path: 
     ):
         _validate(model=model, baselines={"mc_dropout": {}})
     _validate(model=model, baselines={"heteroscedastic": {}, "evidential": {}, "ensemble": {}})
+
+
+OUT_OF_FOLD = {"labels": "out_of_fold"}
+NO_FOLDS = r"^distill.labels: 'out_of_fold' needs members that left out folds .*ensemble.folds = 5"
+
+
+def test_labels_out_of_fold_are_refused_where_members_will_leave_out_nothing() -> None:
+    with pytest.raises(ConfigError, match=NO_FOLDS):
+        _validate(distill=OUT_OF_FOLD)
+
+
+@pytest.mark.parametrize(("members", "folds", "fold"), [(5, 3, 3), (3, 2, 2), (9, 5, 5)])
+def test_labels_out_of_fold_are_refused_with_fewer_than_two_members_a_fold(
+    members: int, folds: int, fold: int
+) -> None:
+    message = rf"^distill.labels: 1 of {members} members left out fold {fold}, .*twice as many members as"
+    with pytest.raises(ConfigError, match=message):
+        _validate(distill=OUT_OF_FOLD, ensemble={"members": members, "folds": folds})
+    _validate(distill=OUT_OF_FOLD, ensemble={"members": 2 * folds, "folds": folds})
+
+
+def test_given_members_that_left_out_nothing_do_not_label_out_of_fold() -> None:
+    with pytest.raises(ConfigError, match=NO_FOLDS):
+        _validate(teachers=ensemble(), distill=OUT_OF_FOLD)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 from numpy import ndarray
 from torch import nn
 
@@ -26,7 +27,7 @@ from octodon.distillation.labels import (
     valid_labels,
     write_labelled,
 )
-from octodon.distillation.out_of_fold import out_of_fold
+from octodon.distillation.out_of_fold import out_of_fold, require_folds
 from octodon.distillation.pool import read_pool
 from octodon.distillation.student import Student
 from octodon.distillation.teachers import ModuleTeachers, Teachers, align
@@ -141,14 +142,28 @@ def _labels_of_training_rows(
         return None
     if labels == "in_sample":
         return train_labels(said.combine())
+    fold_of_row, fold_of_member = left_out_folds(teachers, train)
+    return train_labels(out_of_fold(said, fold_of_row, fold_of_member))
+
+
+def left_out_folds(
+    teachers: Teachers | MemberPredictions, train: Examples
+) -> tuple[Int[ndarray, " n"], Int[ndarray, " m"]]:
+    """Return the fold of every training row, and that which each teacher left out.
+
+    Raises
+    ------
+    ConfigError
+        Teachers that cannot label every training row out of fold.
+    DataError
+        As ``Folds.of_rows``.
+    """
     teachers = teachers.teachers if isinstance(teachers, CachedTeachers) else teachers
-    if not isinstance(teachers, Ensemble) or teachers.folds is None:
-        raise ConfigError(
-            "distill.labels: 'out_of_fold' needs members that left out folds of the training rows; train them with "
-            "ensemble.folds = 5, or use 'augmented'"
-        )
-    fold_of_member = np.array([teachers.folds.left_out_by(member.index) for member in teachers.members])
-    return train_labels(out_of_fold(said, teachers.folds.of_rows(train), fold_of_member))
+    folds, members = (teachers.folds, teachers.members) if isinstance(teachers, Ensemble) else (None, ())
+    left_out = [] if folds is None else [folds.left_out_by(member.index) for member in members]
+    require_folds(1 if folds is None else folds.count, left_out)
+    assert folds is not None
+    return folds.of_rows(train), np.array(left_out)
 
 
 def member_predictions(

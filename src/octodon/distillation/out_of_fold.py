@@ -3,15 +3,40 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from numpy import ndarray
 
 from octodon.errors import ConfigError
 from octodon.records import MemberPredictions, Prediction
 from octodon.small_samples import expected_std
+
+
+def require_folds(count: int, fold_of_member: Sequence[int]) -> None:
+    """Refuse members that cannot label every training row out of fold.
+
+    Parameters
+    ----------
+    count : int
+        Folds; 1 = no member left out anything.
+    fold_of_member : sequence of int
+        Which one each left out.
+
+    Raises
+    ------
+    ConfigError
+        No folds, or fewer than two members that left out some fold.
+    """
+    if count < 2:
+        raise ConfigError(
+            "distill.labels: 'out_of_fold' needs members that left out folds of the training rows; train them with "
+            "ensemble.folds = 5, or use 'augmented'"
+        )
+    for fold in range(count):
+        _who_left_out(fold, np.asarray(fold_of_member))
 
 
 def out_of_fold(
@@ -31,13 +56,8 @@ def out_of_fold(
         Fewer than two members leave out some fold.
     """
     pieces, rows = [], []
-    for fold in np.unique(fold_of_row):
-        chosen, members = fold_of_row == fold, fold_of_member == fold
-        if members.sum() < 2:
-            raise ConfigError(
-                f"distill.labels: {members.sum()} of {len(fold_of_member)} members left out fold {fold + 1}, "
-                f"and a std needs two; train at least twice as many members as ensemble.folds"
-            )
+    for fold in np.unique(fold_of_row).tolist():
+        chosen, members = fold_of_row == fold, _who_left_out(fold, fold_of_member)
         factor = _expected_population_std(said.n_members) / _expected_population_std(int(members.sum()))
         pieces.append(_spread_by(factor, said.take(chosen, members)).combine())
         rows.append(np.flatnonzero(chosen))
@@ -56,6 +76,16 @@ def out_of_fold(
         epistemic_std=std,
         aleatoric_std=joined("aleatoric_std"),
     )
+
+
+def _who_left_out(fold: int, fold_of_member: Int[ndarray, " m"]) -> Bool[ndarray, " m"]:
+    members = fold_of_member == fold
+    if members.sum() < 2:
+        raise ConfigError(
+            f"distill.labels: {members.sum()} of {len(fold_of_member)} members left out fold {fold + 1}, "
+            f"and a std needs two; train at least twice as many members as ensemble.folds"
+        )
+    return members
 
 
 def _spread_by(factor: float, said: MemberPredictions) -> MemberPredictions:

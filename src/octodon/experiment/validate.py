@@ -13,9 +13,11 @@ from octodon.baselines.fit import make_baseline
 from octodon.data.examples import Examples
 from octodon.data.values import require_values
 from octodon.distillation.cached import fingerprint
-from octodon.distillation.distill import member_predictions
+from octodon.distillation.distill import left_out_folds, member_predictions
 from octodon.distillation.labels import require_ensemble
+from octodon.distillation.out_of_fold import require_folds
 from octodon.ensemble.ensemble import Ensemble
+from octodon.ensemble.folds import Folds
 from octodon.errors import ConfigError, DataError
 from octodon.experiment.config import ExperimentConfig
 from octodon.models.model import ModelConfig, backbone_file, check_model
@@ -32,7 +34,7 @@ def validate(
     ------
     ConfigError
         A backbone that is unknown or does not work; unknown baseline, option or alteration, or one that these sequences are
-        too short for; one member.
+        too short for; one member, or too few for labels out of fold.
     DataError
         Fewer than two training rows, a target without a value in any of them, or a table of teachers that lacks a row.
     """
@@ -46,6 +48,8 @@ def validate(
     if len(train) < 2:
         raise DataError("train: one training row; batch normalisation needs at least two")
     require_values(train)
+    if config.distill.labels_of(len(train)) == "out_of_fold":
+        _check_folds(config, train, teachers)
     if isinstance(teachers, MemberPredictions):
         require_ensemble(teachers)
         for split in ("train", "valid", "test"):
@@ -79,6 +83,17 @@ def _check_recipes(config: ExperimentConfig, length_bp: int, are_members_trained
     with _named("distill.recipes"):
         for recipe in config.distill.recipes if config.distill.copies != 0 else ():
             check_recipe(recipe, length_bp=length_bp, as_codes=True)
+
+
+def _check_folds(
+    config: ExperimentConfig, train: Examples, teachers: Ensemble | MemberPredictions | None
+) -> None:
+    """Refuse members, trained or still to be, that cannot label every training row out of fold."""
+    if teachers is not None:
+        left_out_folds(teachers, train)
+        return
+    folds = Folds.of(train, config.ensemble.folds, config.seed)
+    require_folds(folds.count, [folds.left_out_by(member) for member in range(config.ensemble.members)])
 
 
 @contextmanager
