@@ -14,6 +14,7 @@ from octodon.experiment.config import resolve
 from octodon.experiment.heads import with_heads
 from octodon.experiment.validate import validate
 from octodon.records import MemberPredictions
+from octodon.seq.codes import decode, random_codes
 
 SMALL = {"data": {}, "model": {"options": {"width": 0.05}}}
 
@@ -133,3 +134,24 @@ def test_labels_out_of_fold_are_refused_with_fewer_than_two_members_a_fold(
 def test_given_members_that_left_out_nothing_do_not_label_out_of_fold() -> None:
     with pytest.raises(ConfigError, match=NO_FOLDS):
         _validate(teachers=ensemble(), distill=OUT_OF_FOLD)
+
+
+def _pool(folder: Path, codes: np.ndarray) -> dict[str, Any]:
+    path = folder / "pool.fa"
+    path.write_text("".join(f">p{i}\n{text}\n" for i, text in enumerate(decode(codes))))
+    return {"pool": str(path)}
+
+
+def test_a_pool_that_cannot_be_used_is_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(DataError, match=r"nope\.fa"):
+        _validate(distill={"pool": str(tmp_path / "nope.fa")})
+    longer = _pool(tmp_path, random_codes((6, 41), np.random.default_rng(5)))
+    with pytest.raises(DataError, match="has 41 bases, expected 32"):
+        _validate(distill=longer)
+    _validate(distill=longer | {"pool_lengths": "crop"})
+    data = examples()
+    with pytest.raises(DataError, match=r"distill.pool: all 5 sequences of .* are among the data already"):
+        _validate(data, distill=_pool(tmp_path, data.codes[:5]))
+    some = np.concatenate([data.codes[:5], random_codes((6, 32), np.random.default_rng(5))])
+    _validate(data, distill=_pool(tmp_path, some))
+    assert not caplog.text  # what is left out is said once, when the pool is labelled

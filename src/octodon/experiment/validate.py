@@ -16,6 +16,7 @@ from octodon.distillation.cached import fingerprint
 from octodon.distillation.distill import left_out_folds, member_predictions
 from octodon.distillation.labels import require_ensemble
 from octodon.distillation.out_of_fold import require_folds
+from octodon.distillation.pool import check_pool
 from octodon.ensemble.ensemble import Ensemble
 from octodon.ensemble.folds import Folds
 from octodon.errors import ConfigError, DataError
@@ -36,7 +37,8 @@ def validate(
         A backbone that is unknown or does not work; unknown baseline, option or alteration, or one that these sequences are
         too short for; one member, or too few for labels out of fold.
     DataError
-        Fewer than two training rows, a target without a value in any of them, or a table of teachers that lacks a row.
+        Fewer than two training rows, a target without a value in any of them, a pool that cannot be read or that
+        holds nothing new, or a table of teachers that lacks a row.
     """
     if teachers is None and config.ensemble.members < 2:
         raise ConfigError(
@@ -50,6 +52,8 @@ def validate(
     require_values(train)
     if config.distill.labels_of(len(train)) == "out_of_fold":
         _check_folds(config, train, teachers)
+    if config.distill.pool is not None:
+        check_pool(config.distill.pool, examples, config.distill.pool_lengths)
     if isinstance(teachers, MemberPredictions):
         require_ensemble(teachers)
         for split in ("train", "valid", "test"):
