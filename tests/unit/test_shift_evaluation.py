@@ -280,7 +280,11 @@ def test_a_run_of_an_own_backbone_is_judged_by_the_code_that_the_caller_names(tm
     assert explain_run(run, target="gc", **how).maps.shape[0] == 3
     for judge in (reproduce._examine_shift, reproduce._explain):
         judge(reproduced(tmp_path, backbone), run, lambda line: None)
-    for command in (shift_run, study_run, explain_run):  # the folder names a file, too: that is no leave to run it
+    for command in (
+        shift_run,
+        study_run,
+        explain_run,
+    ):  # the folder names a file, too: that is no leave to run it
         with pytest.raises(BundleError, match="backbone"):
             command(run)
 
