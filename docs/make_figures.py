@@ -1,6 +1,6 @@
 """Draw the pictures of docs/concepts.md from the simulator, where the true activity and the true noise are known.
 
-    PYTHONPATH=src python docs/make_figures.py                 # about two minutes on two cores
+    PYTHONPATH=src python docs/make_figures.py                 # some minutes on two cores
     PYTHONPATH=src python docs/make_figures.py --small --out figures   # the same steps in seconds, to try a change
 
 The same call draws the same files. Okabe and Ito's colours, told apart in all common forms of colour blindness; every
@@ -138,6 +138,45 @@ def main() -> None:
             "conformal": draw_conformal,
         }.items():
             draw(material, arguments.out / f"{name}.svg")
+    lines = [f"{name}\t{value:.3g}\n" for name, value in numbers(material).items()]
+    (arguments.out / "numbers.tsv").write_text("".join(lines), encoding="utf-8")
+
+
+def numbers(material: Material) -> dict[str, float]:
+    """Return what the text beside the pictures says in numbers."""
+    truth, found = material.simulation.truth, {}
+    activity, noise = truth.activity[material.test, 0], truth.noise_std[material.test, 0]
+    for fraction, said in material.by_fraction.items():
+        rows = f"{material.rows_of[fraction]} rows: "
+        found[rows + "epistemic std"] = _flat(said.epistemic_std).mean()
+        found[rows + "aleatoric std"] = _flat(said.aleatoric_std).mean()
+        found[rows + "error"] = np.abs(said.mean[:, 0] - activity).mean()
+    replicates = material.examples.take(material.test).replicate_std
+    assert replicates is not None
+    found["true noise"] = noise.mean()
+    found["r of replicate stds with the true noise"] = np.corrcoef(noise, replicates[:, 0])[0, 1]
+    found["r of aleatoric std with the true noise"] = np.corrcoef(
+        noise, _flat(material.ensemble.aleatoric_std)
+    )[0, 1]
+    gc = material.outside.truth.gc
+    error = np.abs(material.said_outside.mean[:, 0] - material.outside.truth.activity[:, 0])
+    for name, rows in (("inside", np.abs(gc - 0.5) <= 0.15), ("outside", np.abs(gc - 0.5) > 0.3)):
+        found[f"epistemic std {name} the band of GC"] = _flat(material.said_outside.epistemic_std)[
+            rows
+        ].mean()
+        found[f"error {name} the band of GC"] = error[rows].mean()
+    for name in ("mean", "epistemic_std"):
+        theirs, ours = (np.asarray(getattr(one, name))[:, 0] for one in (material.ensemble, material.student))
+        found[f"r of the student's {name} with the ensemble's"] = np.corrcoef(theirs, ours)[0, 1]
+    rows = material.examples.take(material.test)
+    measured, std = rows.targets[:, 0], _flat(material.student.total_std_of_mean(REPLICATES))
+    for level, z in Z.items():
+        inside = np.abs(measured - material.student.mean[:, 0]) <= z * std
+        found[f"level {level}: uncalibrated"] = inside.mean()
+        found[f"level {level}: conformal"] = _inside(
+            measured, material.calibrated.predict(rows.codes, level=level)
+        ).mean()
+    return {name: float(value) for name, value in found.items()}
 
 
 def draw_epistemic(material: Material, out: Path) -> None:

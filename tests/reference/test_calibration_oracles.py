@@ -236,7 +236,7 @@ def test_intervals_by_quantiles_are_refused_for_another_number_of_replicates(met
     calibration = fit_calibration(prediction, measured, method=method, replicates=3)
     assert calibration.apply(prediction, replicates=3).interval.endswith("mean of 3 replicates")
     with pytest.raises(
-        DataError, match=f"{method}: made for values .*mean of 3 replicates.*, asked for the mean of 1"
+        DataError, match=f"{method}: made for values .*mean of 3 replicates.*, asked for: one measurement"
     ):
         calibration.apply(prediction, replicates=1)
 

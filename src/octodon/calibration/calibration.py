@@ -176,7 +176,7 @@ class Calibration:
         if not self.answers_any_replicates:
             raise DataError(
                 f"calibration by {self.method}: made for values as they were measured ({_means_of(self.replicates)}), asked "
-                f"for the {_means_of(each)}; only a model with an aleatoric std, calibrated by 'components' or 'scaling', "
+                f"for: {_means_of(each)}; only a model with an aleatoric std, calibrated by 'components' or 'scaling', "
                 f"answers for another number of replicates"
             )
         return each
