@@ -54,10 +54,12 @@ def _boxes(run: RunResults, per_sequence: pd.DataFrame) -> Figure:
             whole = rows_where(rows, reference="ensemble")
             says = f"{target}, {LABELS[measure]}: median of individual members {whole['individual'].median():.3f}, of students {whole['student'].median():.3f}"
             panels.append(Panel(title=target, svg=draw(f"maps-{measure}-{place}", says, paint)))
+    asked = run.attribution_settings
+    by = f"Maps by {asked['method']} (octodon list methods). " if asked else ""
     return Figure(
         title="Likeness to the ensemble's map",
         panels=panels,
-        caption="Boxes over test sequences of highest measured activity; whiskers at the 5th and 95th percentile. Cosine and Pearson: higher is "
+        caption=f"{by}Boxes over test sequences of highest measured activity; whiskers at the 5th and 95th percentile. Cosine and Pearson: higher is "
         "more alike; RMSE: lower is. Leave-one-out: a member is compared with the average of the others.",
         legend=[Key(label=m, colour=COLOURS[m], marker="bar") for m in ("individual", "student")],
         data=links(

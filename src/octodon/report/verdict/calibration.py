@@ -53,8 +53,8 @@ def _worst_cell(facts: RunFacts) -> Finding:
     status = worst(of(t) for t in known)
     says = each(known, lambda t: f"{or_nan(t.worst_coverage):.0%} where {t.worst_cell}")
     step = (
-        "[calibrate] method = mondrian_activity or normalised gives each part of the range its own width; till "
-        "then take intervals there with care"
+        "[calibrate] method = mondrian_activity gives each quarter of predicted activity a width of its own, mondrian_ood each of "
+        "unlikeness to the training set; till then take intervals there with care"
     )
     return judged(name, status, says, step)
 
