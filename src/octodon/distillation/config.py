@@ -106,8 +106,9 @@ class DistillConfig(Config):
     dynamic: Literal["none", "replace", "append"] = Field(
         default="none",
         description="batches altered by training.augment: none = keep the rows' labels; replace, append = in place of the "
-        "originals or behind them, labelled by the members as they come. The published ones: augment = [{name='evoaug'}], "
-        "[{name='mutation'}] or [{name='shuffle'}], then fine-tuning (augment_until)",
+        "originals or behind them, labelled by the members as they come. The published alterations: augment = [{name='evoaug'}], "
+        "[{name='mutation'}] or [{name='shuffle'}]; their fine-tuning is here the end of one schedule (augment_until), where the "
+        "published code starts its optimiser anew",
     )
     effects: bool = Field(
         default=True,
