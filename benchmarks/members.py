@@ -102,7 +102,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "Muon": {"augment": []},
     "default (Muon + shift)": {},
     "default + either strand": {"augment": [SHIFT, STRAND]},
-    "default + EvoAug, then fine-tuned": {"augment": [SHIFT, {"name": "evoaug"}], "augment_until": 0.8},
+    "default + EvoAug then fine-tuning": {"augment": [SHIFT, {"name": "evoaug"}], "augment_until": 0.8},
 }
 """Name: what is set in [ensemble.training]."""
 
