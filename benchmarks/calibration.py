@@ -84,8 +84,7 @@ def read_predictions(path: Path) -> tuple[Prediction, np.ndarray]:
         mean=stack("mean"),
         epistemic_std=stack("epistemic_std"),
         aleatoric_std=stack("aleatoric_std"),
-        calibrated_std=stack("calibrated_std"),
-    )
+    )  # without the calibrated std of the run itself, which the first row would take for the model's own
     return prediction, stack("measured")
 
 

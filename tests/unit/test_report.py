@@ -183,6 +183,26 @@ def test_how_trainings_ended_is_counted_by_what_ended_them():
     assert "improving" not in endings_of(parts[0]).words()
 
 
+def test_a_calibrated_variance_is_split_into_what_it_consists_of(tmp_path):
+    run = write_run(tmp_path / "run")
+    path = run / "results" / "predictions_test.parquet"
+    table = pd.read_parquet(path)
+    for target in TARGETS:
+        table[f"{target}_epistemic_std"], table[f"{target}_aleatoric_std"] = 0.5, 3.0
+    table.to_parquet(path)
+    # 4 x 0.25 of members, 0.5 x 9 / 3 of noise, 7.5 of neither: a tenth, three in twenty, three quarters
+    scale = {"epistemic": 4.0, "noise": 0.5, "constant_var": 7.5}
+    learnt = {"scale": scale, "scores": [1.0]}
+    targets = [{"name": name, "n_rows": 60, "learnt": learnt} for name in TARGETS]
+    (run / "student" / "calibration.json").write_text(json.dumps({"replicates": [3, 3], "targets": targets}))
+    said = write_report(run).read_text(encoding="utf-8")
+    assert "What the calibrated variance consists of" in said
+    assert said.count(">10%<") == said.count(">15%<") == said.count(">75%<") == 2
+    targets[0]["learnt"] = {"scale": {"floor_std": 0.1}, "scores": [1.0]}
+    (run / "student" / "calibration.json").write_text(json.dumps({"replicates": None, "targets": targets}))
+    assert "consists of" not in write_report(run).read_text(encoding="utf-8")
+
+
 def test_given_teachers_are_counted_and_the_command_that_repeats_says_so(tmp_path):
     given = write_run(tmp_path / "given")
     config = (given / "config.toml").read_text()

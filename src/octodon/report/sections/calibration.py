@@ -34,6 +34,7 @@ def calibration_section(run: RunResults) -> Section:
     blocks: list[Block] = []
     if run.curves is not None and not run.curves.empty:
         blocks.append(_along_the_level(run, run.curves))
+    blocks += _made_of(run)
     cells = _cells(run)
     if cells is None:
         blocks.append(
@@ -100,6 +101,45 @@ def _along_the_level(run: RunResults, curves: pd.DataFrame) -> Figure:
         "up and to the left, the smaller the interval that holds as much. Markers at 50, 80, 90 and 95 %.",
         legend=legend,
         data=links(data_file(student, "intervals_test_student.tsv", "results/intervals_test.tsv")),
+    )
+
+
+def _made_of(run: RunResults) -> list[Table]:
+    """Return what the calibrated variance consists of, where a method learnt that; no table where it did not."""
+    rows = []
+    counts = run.calibration.get("replicates") or [1] * len(run.targets)
+    for one, replicates in zip(run.calibration["targets"], counts, strict=False):
+        learnt = one["learnt"].get("scale", one["learnt"])
+        if "constant_var" not in learnt:
+            return []
+        parts = [learnt["constant_var"]]
+        for std, factor, share in (
+            ("epistemic", learnt["epistemic"], 1),
+            ("aleatoric", learnt["noise"], replicates),
+        ):
+            column = f"{one['name']}_{std}_std"
+            known = column in run.predictions
+            square = run.predictions[column].to_numpy(np.float64) ** 2 if known else np.zeros(1)
+            parts.append(factor * float(square.mean()) / share)
+        shares = [f"{part / sum(parts):.0%}" for part in parts]
+        rows.append([one["name"], *shares[1:], shares[0]])
+    return (
+        [
+            Table(
+                caption="What the calibrated variance consists of, on average over test sequences",
+                header=[
+                    "target",
+                    "epistemic std, scaled",
+                    "aleatoric std, scaled",
+                    "the same for every sequence",
+                ],
+                rows=rows,
+                note="Learnt on the calibration rows. Where the last column has nearly all of it, the model's own stds say little about its errors, and "
+                "intervals are of nearly one width.",
+            )
+        ]
+        if rows
+        else []
     )
 
 
