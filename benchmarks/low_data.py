@@ -5,7 +5,7 @@
 
 For every share of the training rows two ensembles are trained, one on all of them and one whose members each leave out a fold,
 and students of each. "Published" is the published student: labels of the training rows alone, by members fitted to them.
-Finished ways are kept in the JSON beside OUT and not run again.
+Finished ways are kept in the JSON beside OUT and not run again; give other members, folds or experiments another OUT.
 """
 
 from __future__ import annotations

@@ -50,9 +50,7 @@ class Measured:
 
 
 def request(path: str, body: bytes) -> bytes:
-    head = (
-        f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 
@@ -89,7 +87,7 @@ async def load(port: int, connections: int, requests: list[bytes], seconds: floa
 
 async def gauges(port: int) -> dict[str, float]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    _, body = await exchange(reader, writer, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+    _, body = await exchange(reader, writer, b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
     writer.close()
     lines = [line.rsplit(" ", 1) for line in body.decode().splitlines() if not line.startswith("#")]
     return {name: float(value) for name, value in lines}

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from octodon.errors import DataError
+from octodon.experiment.examine import examine
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -64,3 +65,43 @@ def test_an_unknown_method_is_refused_before_anything_is_trained(
     assert code == 2
     assert "did you mean 'saliency'" in err
     assert not (tmp_path / "run").exists()
+
+
+INTEGERS_INSIDE = """\
+import torch
+
+
+class Table(torch.nn.Module):
+    def __init__(self, length, channels=8):
+        super().__init__()
+        self.table = torch.nn.Embedding(4 * length, channels)
+        self.register_buffer("start", 4 * torch.arange(length))
+        self.n_features = channels
+
+    def forward(self, x):
+        return self.table(x.argmax(dim=1) + self.start).sum(dim=1)
+"""
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_backbone_without_gradients_ends_its_run(
+    cli: Cli, experiment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("octodon.experiment.run.examine", examine)  # what the fixture has taken away
+    (experiment.parent / "mine.py").write_text(INTEGERS_INSIDE)
+    text = experiment.read_text().replace('"deepstarr"', '"mine.py:Table"').replace("width = 0.05", "")
+    experiment.write_text(text)
+    settings = ("--set", "ensemble.members=3", "--set", "examine.shift=0")
+    code, _, err = cli("run", experiment, "--out", tmp_path / "run", *settings)
+    assert code == 0, err
+    assert "no gradient reaches the sequence" in err
+    assert events_of(tmp_path / "run")[-2:] == ["attribution not examined", "finished"]
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_what_is_examined_may_change_between_two_calls(cli: Cli, experiment: Path, tmp_path: Path) -> None:
+    """It changes no network; the last fraction of a sweep is examined, and another call makes it the last but one."""
+    for fractions in ("0.5", "0.5,1", "0.5"):
+        code, _, err = cli("sweep", experiment, "--fractions", fractions, "--out", tmp_path / "s", "--quiet")
+        assert code == 0, err
+    assert "finished already" in err

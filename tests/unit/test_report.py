@@ -10,12 +10,14 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
 import pytest
-from finished_run import TARGETS, write_run
+from finished_run import CONFIG, TARGETS, write_run
 
 from octodon.errors import DataError, RunError
 from octodon.metrics.tables import read_metrics, write_metrics
@@ -23,6 +25,7 @@ from octodon.report.blocks import data_file
 from octodon.report.facts import endings_of
 from octodon.report.inline import draw
 from octodon.report.page import verdict_of, write_report
+from octodon.report.results import read_results
 from octodon.report.verdict import Endings, Status
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "col"}
@@ -155,32 +158,34 @@ def test_a_large_table_is_packed_into_the_page_and_a_huge_one_lies_beside_it():
     assert data_file(huge, "huge.tsv") is None
 
 
-def history(rate, losses, network="member", index=0):
-    epochs = np.arange(1, len(losses) + 1)
-    columns = {
-        "network": network,
-        "index": index,
-        "epoch": epochs,
-        "valid_loss": losses,
-        "learning_rate": rate,
-    }
-    return pd.DataFrame(columns)
-
-
-def test_how_trainings_ended_is_counted_by_what_ended_them():
-    falling, risen = [3.0, 2.0, 1.0], [3.0, 1.0, 2.0]
-    to_nothing, steady = [1.0, 0.5, 0.0], [1.0, 1.0, 1.0]
-    parts = [
-        history(r, one, index=i)
-        for i, (r, one) in enumerate(itertools.product((to_nothing, steady), (falling, risen)))
+def with_history(run, losses, schedule):
+    """The results of a run whose members had these validation losses, by this schedule; the student by a cosine."""
+    config = tomllib.loads(CONFIG)
+    config["ensemble"]["training"], config["distill"]["training"] = (
+        {"schedule": schedule},
+        {"schedule": "cosine"},
+    )
+    tables = [
+        pd.DataFrame(
+            {"network": "member", "index": i, "epoch": np.arange(1, len(one) + 1), "valid_loss": one}
+        )
+        for i, one in enumerate(losses)
     ]
-    ended = endings_of(pd.concat(parts))
-    assert ended == Endings(networks=4, scheduled=2, scheduled_best_last=1, unfinished=1)
+    student = tables[0].assign(network="student")
+    return replace(read_results(run), config=config, history=pd.concat([*tables, student]))
+
+
+def test_how_trainings_ended_is_counted_by_what_ended_them(finished):
+    losses = [[3.0, 2.0, 1.0], [3.0, 1.0, 2.0]]
+    ended = endings_of(with_history(finished, losses, "plateau"))
+    assert ended == Endings(networks=3, scheduled=1, scheduled_best_last=1, unfinished=1)
     assert ended.words() == (
-        "the schedules of 2 of 4 networks ran to their end, 1 of them in their best epoch; "
+        "the schedules of 1 of 3 networks ran to their end, 1 of them in their best epoch; "
         "1 of 2 that stop early were still improving in their last epoch"
     )
-    assert "improving" not in endings_of(parts[0]).words()
+    whole = endings_of(with_history(finished, losses, "cosine"))
+    assert whole == Endings(networks=3, scheduled=3, scheduled_best_last=2, unfinished=0)
+    assert "improving" not in whole.words()
 
 
 def test_a_calibrated_variance_is_split_into_what_it_consists_of(tmp_path):
@@ -217,16 +222,54 @@ def test_given_teachers_are_counted_and_the_command_that_repeats_says_so(tmp_pat
 
 def test_what_was_added_to_a_run_comes_with_its_command(tmp_path):
     run = write_run(tmp_path / "run")
+    results = run / "results"
     asked = {"method": "ism", "targets": [TARGETS[0]], "sequences": 50, "background": 5, "seed": 3}
+    (results / "attribution_study.json").write_text(json.dumps(asked))
+    shifts = [{"name": "gc", "options": {"by": -0.1}}, {"name": "shuffle", "options": {}}]
+    shift = {"shifts": shifts, "given": {"mine": "/a b.fa"}, "split": "valid", "crop": True, "seed": 4}
+    (results / "shift.json").write_text(json.dumps(shift))
+    table = read_metrics(results / "metrics.tsv").query("model == 'student'")
+    write_metrics(table.assign(model="mc_dropout"), results / "baselines.tsv")
+    baseline = run / "baselines" / "mc_dropout"
+    baseline.mkdir(parents=True)
+    made = {"baseline": {"name": "mc_dropout", "settings": {"passes": 50}}}
+    (baseline / "provenance.json").write_text(json.dumps(made))
+
+    def commands():
+        return html.unescape(write_report(run).read_text(encoding="utf-8"))
+
+    said = commands()
+    study = f"octodon attribution-study {run} --method ism --sequences 50 --background 5 --seed 3"
+    assert f"{study} --target 'Dev <1>'" in said
+    assert f"octodon baseline mc_dropout {run} --option passes=50" in said
+    options = "--of valid --seed 4 --shift gc:by=-0.1 --shift shuffle --also 'mine=/a b.fa' --length crop"
+    assert f"octodon shift {run} {options}" in said
+    (results / "attribution_study.json").write_text(json.dumps(asked | {"ensemble": "ensemble_activity"}))
+    assert study not in commands()  # no command makes that one
+    (results / "attribution_study.json").write_text(json.dumps(asked | {"truth": True}))
+    assert "--truth NAME_truth.parquet" in commands()
+
+
+def test_what_a_run_examined_by_itself_is_not_called_added(tmp_path):
+    run = write_run(tmp_path / "run")
+    with (run / "config.toml").open("a") as config:
+        config.write('[examine]\nmethod = "saliency"\nattribution = 200\n')
+    asked = {"method": "saliency", "targets": None, "sequences": 200, "background": 20, "seed": 3}
     (run / "results" / "attribution_study.json").write_text(json.dumps(asked))
-    table = read_metrics(run / "results" / "metrics.tsv").query("model == 'student'")
-    write_metrics(table.assign(model="mc_dropout"), run / "results" / "baselines.tsv")
+    shift = {"shifts": [], "given": {}, "split": "test", "crop": False, "seed": 4, "rows": 2000}
+    (run / "results" / "shift.json").write_text(json.dumps(shift))
     said = html.unescape(write_report(run).read_text(encoding="utf-8"))
-    assert (
-        f"octodon attribution-study {run} --method ism --sequences 50 --background 5 --seed 3 --target 'Dev <1>'"
-        in said
-    )
-    assert f"octodon baseline mc_dropout {run}" in said
+    assert "of this page" not in said
+
+
+def test_a_run_of_given_teachers_is_not_sent_to_a_command_that_needs_them(tmp_path):
+    run = write_run(tmp_path / "run")
+    shutil.rmtree(run / "ensemble")
+    (run / "student" / "ood.json").write_text(json.dumps({"score": "markov", "threshold_percentile": 99}))
+    said = {finding.name: finding for finding in verdict_of(run).findings}["Sequences of another kind"]
+    assert (said.status, said.next_step) == (Status.PASS, "")
+    assert "which are elsewhere" in said.says
+    assert "octodon shift" not in write_report(run).read_text(encoding="utf-8")
 
 
 def test_numbers_that_are_read_keep_their_decimals():

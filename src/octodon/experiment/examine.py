@@ -39,9 +39,13 @@ def examine(stages: Stages) -> None:
         start = time.perf_counter()
         try:
             stages.say(f"{name}: {make(stages, models)}")
-        except OctodonError as error:
-            stages.say(f"{name}: not examined: {error}")
-            stages.folder.event(f"{name} not examined", reason=str(error))
+        except (
+            OctodonError,
+            RuntimeError,
+        ) as error:  # RuntimeError: a GPU without the memory, an operation that it has not
+            reason = " ".join(str(error).split())[:300]
+            stages.say(f"{name}: not examined: {reason}")
+            stages.folder.event(f"{name} not examined", reason=reason)
         else:
             stages.folder.event(f"{name} examined", seconds=round(time.perf_counter() - start, 1))
 
@@ -62,12 +66,14 @@ def _shift(stages: Stages, models: RunModels) -> str:
 
 
 def _attribution(stages: Stages, models: RunModels) -> str:
-    config = stages.config.examine
+    config, test = stages.config.examine, stages.examples.subset("test")
+    is_known = np.isfinite(test.targets).any(axis=0).tolist()
     found = study(
         models.ensemble,
         models.students,
-        stages.examples.subset("test"),
+        test,
         kept=models.kept,
+        targets=[name for name, known in zip(test.target_names, is_known, strict=True) if known],
         method=config.method,
         sequences=config.attribution,
         seed=derive_seed(stages.config.seed, "attribution"),

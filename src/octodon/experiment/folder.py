@@ -151,8 +151,8 @@ def refuse_restart(out: Path) -> None:
 def _refuse_other_content(out: Path, config_toml: str) -> None:
     existing = out / "config.toml"
     if existing.is_file():
-        before = _without_run_section(existing.read_text(encoding="utf-8"))
-        if before != _with_heads_of(before, _without_run_section(config_toml)):
+        before = _what_makes_networks(existing.read_text(encoding="utf-8"))
+        if before != _with_heads_of(before, _what_makes_networks(config_toml)):
             raise RunError(
                 f"--out {out}: holds a run with another configuration (see {existing}); choose another folder, nothing "
                 f"is written over"
@@ -165,9 +165,12 @@ def _refuse_other_content(out: Path, config_toml: str) -> None:
         )
 
 
-def _without_run_section(config_toml: str) -> dict[str, Any]:
-    # where it is computed may change between two calls: fewer processes after running out of memory
-    return {name: value for name, value in tomllib.loads(config_toml).items() if name != "run"}
+def _what_makes_networks(config_toml: str) -> dict[str, Any]:
+    # where it is computed may change between two calls: fewer processes after running out of memory; and so may what is looked at
+    # when all is trained, as in the last fraction of a sweep, which another call makes the last but one
+    return {
+        name: value for name, value in tomllib.loads(config_toml).items() if name not in ("run", "examine")
+    }
 
 
 def _with_heads_of(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:

@@ -28,9 +28,10 @@ def facts_of(run: RunResults) -> RunFacts:
         targets=tuple(_target(run, target) for target in run.targets),
         level=run.level,
         leaking_rows=int(leaks["n_rows"]),
-        endings=endings_of(run.history),
+        endings=endings_of(run),
         knows_ood=(run.folder / "student" / "ood.json").is_file(),
         knows_shift=run.shift is not None,
+        has_ensemble=run.has_ensemble,
     )
 
 
@@ -60,17 +61,16 @@ def ceiling_of(run: RunResults, target: str, split: str = "test") -> float | Non
     return None
 
 
-def endings_of(history: pd.DataFrame) -> Endings:
-    """Return how the trainings ended: by a schedule that took the rate to nothing, or while it was still learning."""
+def endings_of(run: RunResults) -> Endings:
+    """Return how the trainings ended: with a schedule that takes the rate to nothing, or on a plateau of the validation loss."""
     scheduled = best_last = unfinished = 0
-    groups = [] if history.empty else [one for _, one in history.groupby(["network", "index"])]
+    groups = [] if run.history.empty else [one for _, one in run.history.groupby(["network", "index"])]
+    sections = {"member": run.config["ensemble"], "student": run.config["distill"]}
     for one in groups:
-        one = one.sort_values("epoch")
-        rate = one["learning_rate"].to_numpy(np.float64)
-        losses = one["valid_loss"].to_numpy(np.float64)
+        network = str(one["network"].iloc[0])
+        losses = one.sort_values("epoch")["valid_loss"].to_numpy(np.float64)
         ends_best = bool(np.isfinite(losses).any() and np.nanargmin(losses) == len(losses) - 1)
-        # at a twentieth of its first rate a network hardly moves any more
-        is_scheduled = bool(rate[-1] <= 0.05 * rate[0])
+        is_scheduled = sections[network].get("training", {}).get("schedule") == "cosine"
         scheduled += is_scheduled
         best_last += is_scheduled and ends_best
         unfinished += ends_best and not is_scheduled

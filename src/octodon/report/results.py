@@ -45,6 +45,8 @@ class RunResults:
         ``results/baselines.tsv``: columns as ``metrics``, the model being the name of the baseline.
     shift : DataFrame or None
         Of ``octodon shift``.
+    shift_settings : dict or None
+        What that was asked for.
     sweep : DataFrame or None
         Metrics with a column ``fraction``, where this run is part of a sweep.
     student : int
@@ -72,6 +74,7 @@ class RunResults:
     attribution_settings: dict[str, Any] | None
     baselines: pd.DataFrame | None
     shift: pd.DataFrame | None
+    shift_settings: dict[str, Any] | None
     sweep: pd.DataFrame | None
     student: int
     provenance: dict[str, Any]
@@ -86,6 +89,11 @@ class RunResults:
     def units(self) -> str:
         """Unit of the targets."""
         return str(self.data["units"])
+
+    @property
+    def has_ensemble(self) -> bool:
+        """Whether the teachers are the run's own; what needs them cannot be asked of a run with given ones."""
+        return (self.folder / "ensemble").is_dir()
 
     @property
     def level(self) -> float:
@@ -125,6 +133,7 @@ def read_results(folder: Path) -> RunResults:
             attribution_settings=_json(results / "attribution_study.json") or None,
             baselines=_metrics(results / "baselines.tsv"),
             shift=_tsv(results / "shift.tsv"),
+            shift_settings=_json(results / "shift.json") or None,
             sweep=_sweep(folder),
             student=_best_student(history),
             provenance=_json(folder / "student" / "provenance.json"),

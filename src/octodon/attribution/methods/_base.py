@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from octodon.errors import DataError
+
 ROWS = 256
 """Sequences at once through a network and back."""
 
@@ -63,8 +65,14 @@ def gradient(f: nn.Module, x: Float[Tensor, "n 4 l"]) -> Float[Tensor, "n 4 l"]:
     for rows in x.split(ROWS):
         here = rows.detach().requires_grad_(True)
         with torch.enable_grad(), _differentiable_recurrence(x.device):
-            (piece,) = torch.autograd.grad(f(here).sum(), here)
-        pieces.append(piece)
+            said = f(here).sum()
+            found = torch.autograd.grad(said, here, allow_unused=True) if said.requires_grad else (None,)
+        if found[0] is None:
+            raise DataError(
+                "attribution: no gradient reaches the sequence through this backbone (argmax, detach or integers on the way); choose a "
+                "method that only predicts, e.g. ism"
+            )
+        pieces.append(found[0])
     return torch.cat(pieces)
 
 

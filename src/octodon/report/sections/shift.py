@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from octodon.report.blocks import Commands, Figure, Panel, Section, data_file, links
+from octodon.report.blocks import Commands, Figure, Panel, Section, Text, data_file, links
 from octodon.report.inline import inline_svg
 from octodon.report.results import RunResults
 
@@ -15,6 +15,9 @@ def shift_section(run: RunResults) -> Section:
     lead = "What happens to error, std and intervals on sequences that differ from the training set: mutated, shuffled, of other GC content."
     figure = run.folder / "figures" / "shift.svg"
     if run.shift is None or not figure.is_file():
+        if not run.has_ensemble:
+            text = "Not examined: the students' teachers are not part of this run."
+            return Section(anchor=anchor, title=title, lead=lead, blocks=[Text(text=text)])
         command = (f"octodon shift {shlex.quote(str(run.folder))}", "examine this, then: octodon report")
         return Section(anchor=anchor, title=title, lead=lead, blocks=[Commands(rows=[command])])
     says = f"Error, epistemic std and interval coverage on {run.shift['split'].nunique()} sets of shifted sequences"

@@ -21,7 +21,7 @@ def training_section(run: RunResults) -> Section:
             Text(text="The networks were trained elsewhere; no history came with their predictions.")
         ]
     else:
-        blocks = [_curves(run.history)]
+        blocks = [_curves(run)]
     ensemble, distill = run.config["ensemble"], run.config["distill"]
     members = f"{ensemble['members']} members" if not run.data.get("teachers") else "teachers from elsewhere"
     return Section(
@@ -33,8 +33,8 @@ def training_section(run: RunResults) -> Section:
     )
 
 
-def _curves(history: pd.DataFrame) -> Figure:
-    panels = []
+def _curves(run: RunResults) -> Figure:
+    panels, history = [], run.history
     for network in dict.fromkeys(history["network"]):
         part = rows_where(history, network=network)
         count = len(set(part["index"]))
@@ -53,7 +53,7 @@ def _curves(history: pd.DataFrame) -> Figure:
         title="Loss along the epochs",
         panels=panels,
         caption="One thin line per network and loss. Members and students learn different labels, so their losses have "
-        f"different scales. Of their endings: {endings_of(history).words()}.",
+        f"different scales. Of their endings: {endings_of(run).words()}.",
         legend=[
             Key(label="training", colour=ORANGE, line="-"),
             Key(label="validation", colour=BLUE, line="-"),

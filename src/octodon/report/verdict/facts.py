@@ -64,7 +64,7 @@ class Endings:
     networks : int
         Members and students whose training is known.
     scheduled : int
-        Those whose schedule took the learning rate to nothing, whatever the loss did.
+        Those whose schedule takes the learning rate to nothing, whatever the loss does (cosine).
     scheduled_best_last : int
         Of these, those whose best epoch is their last.
     unfinished : int
@@ -110,6 +110,8 @@ class RunFacts:
         How members and students ended their training.
     knows_ood : bool
         The student flags sequences unlike its training set.
+    has_ensemble : bool
+        The teachers lie in the run; without them shifted sequences cannot be examined.
     knows_shift : bool
         Shifted sequences were examined.
     """
@@ -120,4 +122,5 @@ class RunFacts:
     leaking_rows: int
     endings: Endings = Endings()
     knows_ood: bool = False
+    has_ensemble: bool = True
     knows_shift: bool = False

@@ -54,23 +54,19 @@ def _training(facts: RunFacts) -> Finding:
 
 def _elsewhere(facts: RunFacts) -> Finding:
     name = "Sequences of another kind"
-    steps = []
-    if not facts.knows_shift:
-        steps.append(f"octodon shift {facts.folder}")
+    flags = "the student flags what is unlike its training set"
+    missing = {}
+    if not facts.knows_shift and facts.has_ensemble:
+        missing["shifted sequences"] = f"octodon shift {facts.folder}"
     if not facts.knows_ood:
-        steps.append(f"octodon ood {facts.folder}/student {facts.folder}/config.toml")
-    if not steps:
-        says = (
-            "shifted sequences were examined (below), and the student flags what is unlike its training set"
-        )
-        return Finding(name=name, status=Status.PASS, says=says)
-    missing = [
-        what
-        for what, there in (("shifted sequences", facts.knows_shift), ("a flag for them", facts.knows_ood))
-        if not there
-    ]
-    says = f"not examined: {' and '.join(missing)}"
-    return Finding(name=name, status=Status.WARN, says=says, next_step="; ".join(steps))
+        missing["a flag for them"] = f"octodon ood {facts.folder}/student {facts.folder}/config.toml"
+    if missing:
+        says, step = f"not examined: {' and '.join(missing)}", "; ".join(missing.values())
+        return Finding(name=name, status=Status.WARN, says=says, next_step=step)
+    shifted = "shifted sequences were examined (below)"
+    if not facts.knows_shift:
+        shifted = "shifted sequences can only be examined with the teachers, which are elsewhere"
+    return Finding(name=name, status=Status.PASS, says=f"{shifted}, and {flags}")
 
 
 CHECKS: tuple[Check, ...] = (_data, _errors, _training, _elsewhere)
