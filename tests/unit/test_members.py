@@ -99,12 +99,12 @@ def test_processes_give_what_one_process_gives_bit_for_bit(tmp_path: Path) -> No
 
 
 def test_same_seed_same_members_other_seed_other_members() -> None:
-    again, other = train_tiny(), train_tiny(seed=1)
-    assert all(
-        same_weights(a.weights, b.weights) for a, b in zip(ensemble().members, again.members, strict=True)
-    )
+    # in the precision that repeats to the bit by promise; products in bfloat16 are the library's, which promises none
+    training = TRAINING.model_copy(update={"precision": "float32"})
+    once, again, other = (train_tiny(seed=seed, training=training) for seed in (0, 0, 1))
+    assert all(same_weights(a.weights, b.weights) for a, b in zip(once.members, again.members, strict=True))
     conv = "backbone.conv.weight"
-    tensors = [member.weights[conv] for e in (ensemble(), other) for member in e.members]
+    tensors = [member.weights[conv] for e in (once, other) for member in e.members]
     assert all(not torch.equal(a, b) for a, b in itertools.combinations(tensors, 2))
 
 
