@@ -28,7 +28,6 @@ from octodon.ensemble.train import train_ensemble
 from octodon.experiment.config import ExperimentConfig, load_config
 from octodon.experiment.prepare import prepare
 from octodon.metrics.summary import markdown_table
-from octodon.models.model import ModelConfig
 from octodon.settings import checked, merge
 
 POOL = "--pool"
@@ -99,13 +98,7 @@ def measure(
 ) -> list[dict[str, Any]]:
     """Train one ensemble, distil it in several ways, and return the test scores of each."""
     examples = prepare(config)
-    model = ModelConfig(
-        backbone=config.model.backbone,
-        length=examples.length,
-        n_targets=len(examples.target_names),
-        head=config.ensemble.head,
-        options=config.model.options,
-    )
+    model = config.member(examples)
     settings = config.ensemble.model_copy(update={"folds": folds})
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

@@ -13,6 +13,7 @@ import argparse
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,6 @@ from octodon.experiment.config import ExperimentConfig
 from octodon.experiment.prepare import prepare
 from octodon.metrics.pearson import pearson
 from octodon.metrics.summary import markdown_table
-from octodon.models.model import ModelConfig
 from octodon.settings import checked, merge
 
 ECOLI = "ecoli_tss_promoter_urtecho2020.tsv.gz"
@@ -158,12 +158,7 @@ def measure(
     execution: Execution,
 ) -> dict[str, Any]:
     """Train members in one way; return Pearson by split, single and together, and what it cost."""
-    model = ModelConfig(
-        backbone=config.model.backbone,
-        length=examples.length,
-        n_targets=len(examples.target_names),
-        options=config.model.options,
-    )
+    model = replace(config.member(examples), head="mean")
     values = {"members": members, "head": "mean", "training": training}
     settings = checked(EnsembleConfig, values, "benchmark")
     start = time.perf_counter()

@@ -10,6 +10,7 @@ from typing import Any
 import tomli_w
 from pydantic import Field
 
+from octodon.data.examples import Examples
 from octodon.data.read import absolute_paths
 from octodon.distillation.config import DISTILL_PRESETS, DistillConfig
 from octodon.ensemble.config import ENSEMBLE_PRESETS, EnsembleConfig
@@ -17,6 +18,7 @@ from octodon.errors import ConfigError
 from octodon.experiment.calibrate_config import CalibrateSection
 from octodon.experiment.examine_config import ExamineSection
 from octodon.experiment.ood_config import OodSection
+from octodon.models.model import ModelConfig
 from octodon.settings import PRESET_NAMES, Config, Preset, checked, merge, preset_of
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -94,6 +96,16 @@ class ExperimentConfig(Config):
         "section each with its options, e.g. [baselines.mc_dropout]; see octodon list baselines",
     )
     run: RunSection = RunSection()
+
+    def member(self, examples: Examples) -> ModelConfig:
+        """Return what a member of the ensemble is that learns these data."""
+        return ModelConfig(
+            backbone=self.model.backbone,
+            length=examples.length,
+            n_targets=len(examples.target_names),
+            head=self.ensemble.head,
+            options=self.model.options,
+        )
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:

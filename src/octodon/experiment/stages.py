@@ -49,13 +49,7 @@ class Stages:
     @property
     def model(self) -> ModelConfig:
         """What a member is."""
-        return ModelConfig(
-            backbone=self.config.model.backbone,
-            length=self.examples.length,
-            n_targets=len(self.examples.target_names),
-            head=self.config.ensemble.head,
-            options=self.config.model.options,
-        )
+        return self.config.member(self.examples)
 
     def ensemble(self, name: Literal["ensemble", "ensemble_activity"] = "ensemble") -> Ensemble:
         """Train an ensemble into the folder ``name``, or take the one that this run trained before it was interrupted.

@@ -21,7 +21,7 @@ from octodon.ensemble.ensemble import Ensemble
 from octodon.ensemble.folds import Folds
 from octodon.errors import ConfigError, DataError
 from octodon.experiment.config import ExperimentConfig
-from octodon.models.model import ModelConfig, backbone_file, check_model
+from octodon.models.model import backbone_file, check_model
 from octodon.records import MemberPredictions
 from octodon.training.augment import check_recipe
 
@@ -62,13 +62,7 @@ def validate(
 
 def _check_networks(config: ExperimentConfig, examples: Examples) -> None:
     """Refuse members, students or baselines that cannot be built, or cannot learn from these data."""
-    model = ModelConfig(
-        backbone=config.model.backbone,
-        length=examples.length,
-        n_targets=len(examples.target_names),
-        head=config.ensemble.head,
-        options=config.model.options,
-    )
+    model = config.member(examples)
     for head in (config.ensemble.head, config.distill.head):
         check_model(replace(model, head=head))
     for name, settings in config.baselines.items():
