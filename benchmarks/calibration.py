@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,7 @@ def main() -> None:
     given = parser.parse_args()
     learn, learn_truth = read_predictions(given.run / "results" / f"predictions_{given.fit}.parquet")
     test, truth = read_predictions(given.run / "results" / "predictions_test.parquet")
+    test = replace(test, calibrated_std=None)  # the run's own, which the first row would take for the model's
     rows = []
     for name, options in METHODS.items():
         calibration = fit_calibration(
@@ -84,7 +86,8 @@ def read_predictions(path: Path) -> tuple[Prediction, np.ndarray]:
         mean=stack("mean"),
         epistemic_std=stack("epistemic_std"),
         aleatoric_std=stack("aleatoric_std"),
-    )  # without the calibrated std of the run itself, which the first row would take for the model's own
+        calibrated_std=stack("calibrated_std"),
+    )
     return prediction, stack("measured")
 
 

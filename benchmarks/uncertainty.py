@@ -29,9 +29,12 @@ from calibration import read_predictions
 from machine import describe
 from numpy import ndarray
 
+from octodon.artifact.bundle import load
 from octodon.atomic import write_json, write_text
 from octodon.calibration.fit import fit_calibration
+from octodon.data.examples import Examples
 from octodon.data.simulate import simulate
+from octodon.ensemble.ensemble import Ensemble
 from octodon.experiment.config import ExperimentConfig, load_config
 from octodon.metrics.evaluate import read_metrics
 from octodon.metrics.intervals import interval_metrics
@@ -244,28 +247,48 @@ def against_truth(runs: list[Run]) -> dict[str, Any]:
             continue
         simulated = simulate(data.pop("rows", 10_000), data.pop("length", 150), **data)
         position = {str(name): row for row, name in enumerate(simulated.examples.ids)}
-        models = ["student", *sorted(p.name for p in (run.path / "baselines").glob("*"))]
-        for model in models:
-            read = run.predictions(model)
-            if read is None:
-                continue
-            said = read[0]
-            rows = [position[str(name)] for name in said.ids]
+        for model, answers in answers_of(run, simulated.examples).items():
+            rows = [position[str(name)] for name in answers[0].ids]
             activity, noise = simulated.truth.activity[rows], simulated.truth.noise_std[rows]
-            entry = {"activity": pearson(said.mean, activity)}
-            if said.aleatoric_std is not None:
-                entry["noise"] = pearson(said.aleatoric_std, noise)
-                entry["noise_ratio"] = np.sqrt((said.aleatoric_std**2).mean(0) / (noise**2).mean(0))
-            if said.epistemic_std is not None:
-                inside = np.abs(activity - said.mean) < 1.6449 * said.epistemic_std
-                entry["error_of_mean"] = np.sqrt(np.mean((activity - said.mean) ** 2, axis=0))
-                entry["epistemic_rms"] = np.sqrt(np.mean(said.epistemic_std**2, axis=0))
-                entry["epistemic_covers_90"] = inside.mean(axis=0)
-            found[f"{run.label} {model}"] = {
-                target: {name: float(v[t]) for name, v in entry.items()}
-                for t, target in enumerate(said.target_names)
+            entries = [beside_truth(said, activity, noise) for said in answers]
+            count = f" (mean of {len(answers)})" if len(answers) > 1 else ""
+            found[f"{run.label} {model}{count}"] = {
+                target: {name: float(np.mean([entry[name][t] for entry in entries])) for name in entries[0]}
+                for t, target in enumerate(answers[0].target_names)
             }
     return found
+
+
+def answers_of(run: Run, examples: Examples) -> dict[str, list[Prediction]]:
+    """Return what each model of a run said of the test rows: every individual, and the others that left a table."""
+    found: dict[str, list[Prediction]] = {}
+    ensemble, own = load(run.path / "ensemble"), run.predictions("student")
+    assert isinstance(ensemble, Ensemble)
+    assert own is not None
+    position = {str(name): row for row, name in enumerate(examples.ids)}
+    ids = [str(name) for name in own[0].ids]
+    members = ensemble.predict_members(examples.codes[[position[name] for name in ids]], ids)
+    found["individual"] = [members.member(index) for index in range(members.n_members)]
+    found["ensemble"] = [members.combine()]
+    for model in ["student", *sorted(p.name for p in (run.path / "baselines").glob("*"))]:
+        read = run.predictions(model)
+        if read is not None:
+            found[model] = [read[0]]
+    return found
+
+
+def beside_truth(said: Prediction, activity: ndarray, noise: ndarray) -> dict[str, ndarray]:
+    """Return, target by target, how far what was said agrees with the truth."""
+    entry = {"activity": pearson(said.mean, activity)}
+    entry["error_of_mean"] = np.sqrt(np.mean((activity - said.mean) ** 2, axis=0))
+    if said.aleatoric_std is not None:
+        entry["noise"] = pearson(said.aleatoric_std, noise)
+        entry["noise_ratio"] = np.sqrt((said.aleatoric_std**2).mean(0) / (noise**2).mean(0))
+    if said.epistemic_std is not None:
+        inside = np.abs(activity - said.mean) < 1.6449 * said.epistemic_std
+        entry["epistemic_rms"] = np.sqrt(np.mean(said.epistemic_std**2, axis=0))
+        entry["epistemic_covers_90"] = inside.mean(axis=0)
+    return entry
 
 
 def goals(found: dict[str, Any], labels: list[str]) -> list[dict[str, Any]]:
