@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from octodon.attribution.attribute import attribute
     from octodon.attribution.record import Attribution
     from octodon.baselines.fit import baseline
+    from octodon.data.calibration_rows import set_aside_calibration
     from octodon.data.examples import Examples
     from octodon.data.formats.barcodes import read_barcodes
     from octodon.data.formats.deepstarr import read_deepstarr
@@ -47,6 +48,7 @@ _HOMES = {
     "octodon.attribution.attribute": ("attribute",),
     "octodon.attribution.record": ("Attribution",),
     "octodon.baselines.fit": ("baseline",),
+    "octodon.data.calibration_rows": ("set_aside_calibration",),
     "octodon.data.examples": ("Examples",),
     "octodon.data.formats.barcodes": ("read_barcodes",),
     "octodon.data.formats.deepstarr": ("read_deepstarr",),
@@ -102,6 +104,7 @@ __all__ = [
     "read_table",
     "run_experiment",
     "save",
+    "set_aside_calibration",
     "simulate",
     "train",
 ]

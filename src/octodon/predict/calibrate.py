@@ -79,7 +79,7 @@ def calibration_rows(data: Examples) -> Examples:
         found = ", ".join(sorted({str(name) for name in np.unique(data.splits)}))
         raise DataError(
             f"calibrate: no rows in the split 'calibration' (splits: {found}); valid stopped the training early and test is "
-            f"for the verdict: name rows of neither"
+            f"for the verdict: name rows of neither, or set some of valid aside before training (octodon.set_aside_calibration)"
         )
     refuse_seen(data)
     return data.subset(CALIBRATION)
