@@ -84,3 +84,32 @@ def test_other_settings_and_unknown_names_are_refused(cli: Cli, experiment: Path
     code, _, err = cli("run", experiment, "--out", tmp_path / "other")
     assert code == 2
     assert "baselines.mc_dropout: pases: unknown key; did you mean 'passes'?" in err
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_networks_of_other_settings_are_not_taken_up_and_the_two_ensembles_stay_apart(
+    cli: Cli, experiment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    assert cli("run", experiment, "--out", out, "--quiet")[0] == 0
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:  # the networks are there, the bundle is not
+        patch.setattr("octodon.experiment.baselines.save", stop)
+        cli("baseline", "ensemble", out, "--quiet", "--option", "members=2", "--option", "head=gaussian")
+    left = {path.parent.name for path in (out / "work" / "baselines").rglob("done.json")}
+    assert len(left) == 2
+    code, shown, err = cli("baseline", "ensemble", out, "--quiet", "--option", "members=3")
+    assert code == 0, err
+    assert load(out / "baselines" / "ensemble").model.head != "gaussian"
+    lines = [line.split() for line in shown.splitlines()]
+    own = pd.read_csv(out / "results" / "metrics.tsv", sep="\t")
+    r = own.query(
+        "model == 'ensemble' and split == 'test' and quantity == 'activity' and metric == 'pearson'"
+    )
+    for target in ("A", "B"):
+        (kept,) = [line for line in lines if line[:2] == [target, "ensemble"]]
+        assert float(kept[2]) == pytest.approx(float(r.loc[r["target"] == target, "value"].iloc[0]), abs=6e-4)
+        assert [line for line in lines if line[:3] == [target, "baseline", "ensemble"]]

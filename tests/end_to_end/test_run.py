@@ -100,6 +100,13 @@ def test_a_finished_run_is_left_alone_and_an_interrupted_one_goes_on(
     assert (code, err) == (0, f"{whole} is finished already; nothing to do\n")
     assert {path: path.stat().st_mtime_ns for path in whole.rglob("*") if path.name != ".lock"} == before
 
+    table = experiment.parent / "tiny.tsv"
+    text = table.read_text()
+    table.write_text(text + "\n")  # one file for two runs of two tables
+    code, _, err = cli("run", experiment, "--out", whole, "--quiet")
+    assert (code, "the file of data.path has changed since this run began" in err) == (2, True)
+    table.write_text(text)
+
     interrupted(cli, experiment, broken, monkeypatch)
     code, _, err = cli("run", experiment, "--out", broken, "--quiet")
     assert code == 0

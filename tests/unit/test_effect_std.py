@@ -90,6 +90,14 @@ def test_one_network_disagrees_with_nobody() -> None:
     assert learn_effects(_student(), alone, train, valid, seed=0) is None
 
 
+def test_a_student_without_a_std_learns_none_of_differences() -> None:
+    train, valid = random_codes((2, 60, L), np.random.default_rng(0))
+    model = ModelConfig(backbone=LinearBackbone, length=L, n_targets=2, head="mean", options={"n_bases": L})
+    fitted = replace(_student().fitted, weights=build_model(model, 0).state_dict())
+    student = replace(_student(), model=model, fitted=fitted)
+    assert learn_effects(student, _members(), train, valid, seed=0) is None
+
+
 def test_nobody_differs_from_itself_and_both_directions_are_one() -> None:
     torch.manual_seed(0)
     fitted = FactorMap(6, 2, 4, 5)

@@ -1,13 +1,16 @@
 """Distilling what exists: the data are read once, whoever the teachers are."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from tiny import MODEL, TARGETS, examples
 
-from octodon.errors import ConfigError
+from octodon.artifact.seen import SEEN, save_seen
+from octodon.errors import ConfigError, DataError
 from octodon.experiment import fidelity, given, run
 from octodon.experiment.config import resolve
 from octodon.records import MemberPredictions, Prediction
@@ -51,6 +54,23 @@ def test_a_table_of_teachers_that_is_to_label_copies_alone_is_refused_before_any
     with pytest.raises(ConfigError, match=r"table of predictions: labels = 'augmented' leaves the training"):
         given.distil_given(config, tmp_path / "said.parquet", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_teachers_that_saw_the_students_test_rows_are_refused(tmp_path: Path) -> None:
+    data, config = examples(), resolve({"data": {}})
+    splits = np.array(["train", "valid", "test", "calibration"])[np.arange(len(data)) % 4]
+    data = replace(data, splits=splits)
+    save_seen(tmp_path, data.codes[np.isin(splits, ("train", "valid"))])
+    given.refuse_taught(tmp_path, data, config)
+    for one in ("test", "calibration"):  # as another seed would draw them
+        other = replace(data, splits=np.where(splits == "train", one, splits))
+        with pytest.raises(
+            DataError, match=r"sequences trained the networks .* split as the teachers' run did"
+        ):
+            given.refuse_taught(tmp_path, other, config)
+        given.refuse_taught(tmp_path, other, resolve({"data": {}, "split": {"on_leak": "allow"}}))
+    (tmp_path / SEEN).unlink()  # trained elsewhere: nobody knows
+    given.refuse_taught(tmp_path, other, config)
 
 
 def test_the_fidelity_card_is_made_on_the_device_of_the_run(

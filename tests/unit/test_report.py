@@ -208,6 +208,35 @@ def test_a_calibrated_variance_is_split_into_what_it_consists_of(tmp_path):
     assert "consists of" not in write_report(run).read_text(encoding="utf-8")
 
 
+def test_a_student_that_was_calibrated_again_does_not_change_what_the_run_is_judged_by(tmp_path):
+    run = write_run(tmp_path / "run")
+    targets = [{"name": name, "n_rows": 700, "learnt": {"scores": [1.0]}} for name in TARGETS]
+    own = {"replicates": None, "targets": targets}
+    (run / "results" / "calibration.json").write_text(json.dumps(own))
+    (run / "student" / "calibration.json").write_text(json.dumps(own))
+    assert not read_results(run).recalibrated
+    other = own | {"targets": [one | {"n_rows": 100} for one in targets]}
+    (run / "student" / "calibration.json").write_text(json.dumps(other))
+    again = read_results(run)
+    assert again.recalibrated
+    assert {one["n_rows"] for one in again.calibration["targets"]} == {700}
+    assert "The student was calibrated since then" in write_report(run).read_text(encoding="utf-8")
+
+
+def test_a_target_that_no_test_sequence_was_measured_for_is_said_and_drawn_empty(tmp_path):
+    run = write_run(tmp_path / "run")
+    path = run / "results" / "predictions_test.parquet"
+    table = pd.read_parquet(path)
+    table[f"{TARGETS[1]}_measured"] = np.nan
+    table.to_parquet(path)
+    for name in ("metrics.tsv", "coverage.tsv", "intervals_test.tsv"):
+        rows = pd.read_csv(run / "results" / name, sep="\t", keep_default_na=False)
+        rows.loc[rows["target"] != TARGETS[1]].to_csv(run / "results" / name, sep="\t", index=False)
+    said = write_report(run).read_text(encoding="utf-8")
+    assert "Hk &amp; co: not measured in any test sequence" in said
+    assert "predicts one value" not in said
+
+
 def test_given_teachers_are_counted_and_the_command_that_repeats_says_so(tmp_path):
     given = write_run(tmp_path / "given")
     config = (given / "config.toml").read_text()

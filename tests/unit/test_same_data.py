@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from octodon.errors import RunError
 from octodon.experiment import attribution_study, shift
 from octodon.experiment.beside import add_beside
 from octodon.experiment.config import ExperimentConfig, dump, resolve
-from octodon.experiment.folder import RunFolder
+from octodon.experiment.folder import RunFolder, claim
 from octodon.experiment.prepare import describe, prepare
 from octodon.experiment.validate import identify_code
 from octodon.seq.codes import decode, random_codes
@@ -82,3 +83,25 @@ def test_a_run_does_not_go_on_with_another_state_of_the_backbones_file(tmp_path:
     with pytest.raises(RunError, match="the file of the backbone has changed since this run began"):
         _begin(config, tmp_path, identify_code(f"{file}:Net"))
     assert identify_code("deepstarr") is None
+
+
+def test_a_calibration_method_that_did_not_fit_may_be_changed_until_the_run_is_finished(
+    tmp_path: Path,
+) -> None:
+    config, folder = _write(tmp_path / "x.tsv", SPLITS), tmp_path / "run"
+    folder.mkdir()
+    _begin(config, folder)
+
+    def changed(**calibrate: Any) -> str:
+        return dump(config.model_copy(update={"calibrate": config.calibrate.model_copy(update=calibrate)}))
+
+    for allowed in ({"method": "scaling"}, {"level": 0.8}):
+        with claim(folder, changed(**allowed)):
+            pass
+    for refused in ({"method": "none"}, {"fraction_of_valid": 0.4}):
+        with pytest.raises(RunError, match="another configuration"), claim(folder, changed(**refused)):
+            pass
+    (folder / "results").mkdir()
+    (folder / "results" / "complete.json").write_text("{}")
+    with pytest.raises(RunError, match="another configuration"), claim(folder, changed(method="scaling")):
+        pass

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -127,6 +128,15 @@ def test_the_table_is_tidy_and_read_back(table: pd.DataFrame, tmp_path: Path) ->
     assert sum(line.startswith("far ") for line in lines) == 4
 
 
+def test_the_students_own_interval_is_shown_where_only_the_ensemble_knows_the_noise(
+    table: pd.DataFrame,
+) -> None:
+    of_noise = table.loc[(table["model"] == "ensemble") & (table["quantity"] == "epistemic")]
+    noisy = pd.concat([table, of_noise.assign(quantity="total")])
+    assert "total" not in set(table["quantity"])
+    assert shift_lines(noisy) == shift_lines(table)
+
+
 def test_sets_carry_the_replicates_that_intervals_are_for() -> None:
     data = examples(50)
     replicates = np.repeat(data.targets[:, :, None], 4, axis=2)
@@ -201,6 +211,19 @@ def run_folder(path: Path, backbone: str = "deepstarr") -> Path:
 def fitted(model: ModelConfig, index: int) -> FittedNetwork:
     weights = build_model(model, seed=index).state_dict()
     return FittedNetwork(index=index, attempt=0, seed=0, weights=weights, history=[])
+
+
+@pytest.mark.parametrize("targets", [["gc", "tata"], {"gc": 0, "tata": 1}, None])
+def test_a_run_from_another_format_names_the_columns_of_a_table_by_its_targets(
+    tmp_path: Path, targets: Any
+) -> None:
+    data = examples(20)
+    frame = pd.DataFrame(
+        {"sequence": decode(data.codes), "gc": 1.0 + np.arange(20), "tata": -np.arange(20.0)}
+    )
+    frame.to_csv(tmp_path / "all.csv", index=False)
+    found = read_set(tmp_path / "all.csv", {"path": "gone.h5", "targets": targets}, data)
+    assert found.targets[2].tolist() == [3, -2]
 
 
 def test_the_command_writes_table_and_figure(tmp_path: Path) -> None:

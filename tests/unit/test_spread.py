@@ -157,6 +157,8 @@ def test_cells_of_gc_classes_and_quantiles():
         "class": ["a", "b", "", "a"], "fold": ["0", "1", "2", "0"]
     }  # fmt: skip
     assert class_cells({"id": np.arange(31)}) == {}
+    missing = np.array(["a", "b", "none", "NaN", "NA", None, float("nan"), ""], dtype=object)
+    assert class_cells({"kind": missing})["kind"].tolist() == ["a", "b", "none", "", "", "", "", ""]
 
 
 def test_a_class_column_does_not_take_the_place_of_a_stratum():

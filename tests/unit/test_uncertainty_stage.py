@@ -93,6 +93,24 @@ def test_members_without_a_std_are_left_out_where_a_std_is_scaled(method, option
     assert set(found.metrics["model"]) == {"ensemble", "student"}
 
 
+def test_members_whose_std_is_zero_somewhere_are_left_out_where_a_std_is_scaled():
+    data = with_calibration(150)
+    rows, named = models(data, "calibration", 0)
+    cut = [(m, i, replace(p, aleatoric_std=np.where(np.arange(len(p.ids))[:, None] == 3, 0.0, p.aleatoric_std))
+            if m == "individual" else p) for m, i, p in named]  # fmt: skip
+    made = calibrate_all(cut, rows, CalibrateSection(method="scaling"), seed=0)
+    assert set(made.by_model) == {("ensemble", 0), ("student", 0)}
+
+
+def test_the_level_that_was_asked_for_is_judged_cell_by_cell_too():
+    data = with_calibration(150)
+    rows, named = models(data, "calibration", 0)
+    made = calibrate_all(named, rows, CalibrateSection(level=0.85), seed=0)
+    found = evaluate_uncertainty("test", *models(data, "test", 1), made)
+    assert set(found.coverage["level"]) == {*LEVELS, 0.85}
+    assert found.coverage.query("level == 0.85 and stratum == 'all'")["coverage"].between(0.7, 0.97).all()
+
+
 def test_every_model_is_calibrated_and_scored():
     data = with_calibration(150)
     rows, calibration_models = models(data, "calibration", 0)

@@ -40,7 +40,9 @@ def save_seen(bundle: Path, codes: UInt8[ndarray, "n l"]) -> None:
         np.save(file, np.unique(fingerprints(codes)), allow_pickle=False)
 
 
-def refuse_known(bundle: Path, examples: Examples) -> None:
+def refuse_known(
+    bundle: Path, examples: Examples, where: str = "calibration", advice: str = "leave them out"
+) -> None:
     """Refuse examples whose sequences, or reverse complements, the bundle's networks have seen; no record refuses none.
 
     Raises
@@ -60,6 +62,6 @@ def refuse_known(bundle: Path, examples: Examples) -> None:
     seen = np.isin(fingerprints(examples.codes), known)
     if seen.any():
         raise DataError(
-            f"calibration: {int(seen.sum())} of {len(seen)} sequences trained the networks of {bundle}, or stopped their "
-            f"training (first: {examples.ids[np.flatnonzero(seen)[0]]!s}); their errors there look too small: leave them out"
+            f"{where}: {int(seen.sum())} of {len(seen)} sequences trained the networks of {bundle}, or stopped their "
+            f"training (first: {examples.ids[np.flatnonzero(seen)[0]]!s}); their errors there look too small: {advice}"
         )

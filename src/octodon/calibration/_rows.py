@@ -73,7 +73,7 @@ class Method(Protocol):
 
 
 class NoStd(DataError):
-    """A method that scales the model's std was given a model that says none."""
+    """A method that scales the model's std was given a model that says none, or zeros."""
 
 
 def total_std(rows: Rows) -> Float[ndarray, " n"]:
@@ -90,7 +90,7 @@ def positive_std(rows: Rows) -> Float[ndarray, " n"]:
     std = total_std(rows)
     zero = int((std == 0).sum())
     if zero:
-        raise DataError(
+        raise NoStd(
             f"calibration: {zero} of {len(std)} total stds are zero (a linear head is cut there), so that no error can "
             f"be expressed in them; use the method 'components' or 'split'"
         )

@@ -22,6 +22,7 @@ from octodon.ensemble.execution import Execution
 from octodon.ensemble.workers import threads
 from octodon.metrics.pearson import correlation
 from octodon.models.factors import FactorMap, Factors
+from octodon.models.heads import heads
 from octodon.models.observe import features_in_batches
 from octodon.models.seeded import seeded
 from octodon.seeds import derive_seed
@@ -67,12 +68,16 @@ def learn_effects(
     seed: int,
     execution: Execution | None = None,
 ) -> EffectStd | None:
-    """Return the student with the std of differences; None where one network alone is the teacher, which disagrees with nobody.
+    """Return the student with the std of differences; None where there is nothing to learn it from.
+
+    That is a teacher alone, which disagrees with nobody, or a student that was not asked to learn the std of a sequence.
 
     The members label six pairs a training sequence, at most 50,000: a training sequence or, twice as often, an altered copy of one,
     beside itself with a random substitution, or (three in ten) insertion or deletion of 1 to 5 bases. On pairs of validation
     sequences the size of the stds is set and their worth is measured.
     """
+    if "epistemic_std" not in heads[student.model.head].gives:
+        return None
     if teachers.predict_members(train[:2], execution=execution).n_members < 2:
         return None
     rng = np.random.default_rng(derive_seed(seed, "effects", "pairs"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -143,10 +145,15 @@ def _train(stages: Stages, name: str, settings: Mapping[str, Any]) -> Ensemble:
         data=stages.examples,
         config=stages.config,
         model=stages.model,
-        folder=stages.folder.work / "baselines" / name,
+        folder=stages.folder.work / "baselines" / f"{name}-{_fingerprint(settings)}",
         execution=stages.execution,
     )
     return _calibrated(stages, _detecting(stages, chosen.fit(stages.examples, training)))
+
+
+def _fingerprint(settings: Mapping[str, Any]) -> str:
+    """Name the settings: what an interrupted call left with others must not be taken for networks of these."""
+    return hashlib.sha256(json.dumps(dict(settings), sort_keys=True, default=repr).encode()).hexdigest()[:12]
 
 
 def _detecting(stages: Stages, model: Ensemble) -> Ensemble:
@@ -161,6 +168,11 @@ def _detecting(stages: Stages, model: Ensemble) -> Ensemble:
 def _calibrated(stages: Stages, model: Ensemble) -> Ensemble:
     """Return the model calibrated as the run's own models are, or as it is where these are not."""
     config, examples = stages.config.calibrate, stages.examples
+    if config.method == "mondrian_ood" and model.detector is None:
+        stages.say(
+            "it has no out-of-distribution score, by which this run calibrates: its intervals are left as they are"
+        )
+        return model
     if check_calibration(config, examples, detects=model.detector is not None) is not None:
         return model
     rows = examples.subset(CALIBRATION)
@@ -216,5 +228,6 @@ def _evaluate(stages: Stages, name: str, model: Ensemble) -> pd.DataFrame:
 
 def compare(run: Path, split: str = "test") -> list[list[str]]:
     """Return header and lines of a table: each model of a run and its baselines, as ``baseline_table`` makes it."""
-    files = [run / "results" / name for name in ("metrics.tsv", TABLE)]
-    return baseline_table(pd.concat([read_metrics(file) for file in files if file.is_file()]), split)
+    own, beside = (run / "results" / name for name in ("metrics.tsv", TABLE))
+    metrics = read_metrics(own)
+    return baseline_table(metrics, read_metrics(beside) if beside.is_file() else metrics.head(0), split)

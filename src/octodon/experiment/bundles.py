@@ -11,6 +11,7 @@ from octodon.artifact.bundle import save_calibration
 from octodon.artifact.detector import write_detector
 from octodon.artifact.seen import save_seen
 from octodon.artifact.selftest import write_selftest
+from octodon.atomic import write_json
 from octodon.data.calibration_rows import CALIBRATION
 from octodon.distillation.distill import member_predictions
 from octodon.distillation.student import Student
@@ -68,8 +69,10 @@ def calibrate(stages: Stages, trained: Trained) -> Calibrations:
 
 
 def _store(folder: RunFolder, made: Calibrations, trained: Trained, said: Answers) -> None:
-    """Store the calibrations in the bundles of students and ensemble."""
-    save_calibration(folder.path / "student", made.by_model["student", trained.best])
+    """Store the calibrations in the bundles of students and ensemble, and the one that results are of beside these."""
+    kept = made.by_model["student", trained.best]
+    save_calibration(folder.path / "student", kept)
+    write_json(folder.results / "calibration.json", kept.to_dict())
     for index, student in enumerate(trained.students) if len(trained.students) > 1 else ():
         save_calibration(_bundle_of(folder, student.fitted.index), made.by_model["student", index])
     if said.members is not None and _has_ensemble(folder):

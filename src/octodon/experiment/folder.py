@@ -127,6 +127,10 @@ def _changed(before: dict[str, Any], name: str, value: Any) -> str | None:
         known = before.get(name, {})
         parts = [part for part in value if part in known and known[part] != value[part]]
         return f"the data have changed ({', '.join(parts)})" if parts else None
+    if name == "sources":
+        known = before.get(name, {})
+        parts = [part for part in value if part in known and known[part] != value[part]]
+        return f"the file of data.{parts[0]} has changed" if parts else None
     if name == "code":
         return "the file of the backbone has changed" if name in before and before[name] != value else None
     return "other teachers were given" if before.get(name) != value else None
@@ -151,8 +155,9 @@ def refuse_restart(out: Path) -> None:
 def _refuse_other_content(out: Path, config_toml: str) -> None:
     existing = out / "config.toml"
     if existing.is_file():
-        before = _what_makes_networks(existing.read_text(encoding="utf-8"))
-        if before != _with_heads_of(before, _what_makes_networks(config_toml)):
+        finished = RunFolder(out).is_finished
+        before = _what_is_kept(existing.read_text(encoding="utf-8"), finished=finished)
+        if before != _with_heads_of(before, _what_is_kept(config_toml, finished=finished)):
             raise RunError(
                 f"--out {out}: holds a run with another configuration (see {existing}); choose another folder, nothing "
                 f"is written over"
@@ -165,12 +170,21 @@ def _refuse_other_content(out: Path, config_toml: str) -> None:
         )
 
 
-def _what_makes_networks(config_toml: str) -> dict[str, Any]:
+def _what_is_kept(config_toml: str, *, finished: bool) -> dict[str, Any]:
+    """Return the settings that a run which goes on, or is finished, must have begun with."""
     # where it is computed may change between two calls: fewer processes after running out of memory; and so may what is looked at
     # when all is trained, as in the last fraction of a sweep, which another call makes the last but one
-    return {
+    kept = {
         name: value for name, value in tomllib.loads(config_toml).items() if name not in ("run", "examine")
     }
+    calibrate = kept.get("calibrate")
+    if calibrate is not None and not finished:
+        # a method that turned out not to fit may be changed: it is learnt behind the networks; which rows it learns from may not
+        kept["calibrate"] = {
+            "fraction_of_valid": calibrate.get("fraction_of_valid"),
+            "none": calibrate.get("method") == "none",
+        }
+    return kept
 
 
 def _with_heads_of(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:

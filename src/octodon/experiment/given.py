@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from octodon.artifact.bundle import load
+from octodon.artifact.seen import refuse_known
 from octodon.atomic import settled
 from octodon.data.examples import Examples
 from octodon.distillation.config import DistillConfig
@@ -44,18 +47,20 @@ def distil_given(
     BundleError
         The folder is no ensemble.
     DataError
-        The table lacks a sequence of train, valid or test, or a member, or holds something that is no number.
+        The table lacks a sequence of train, valid or test, or a member, or holds something that is no number. The networks
+        of the folder have seen sequences that are to test or to calibrate the student.
     ConfigError, RunError
         As ``run_experiment``.
     """
     path = Path(teachers)
     given: Ensemble | MemberPredictions
-    examples: Examples | None = None
     if settled(path).is_dir():
         loaded = load(path, backbone=backbone or config.model.backbone)
         if not isinstance(loaded, Ensemble):
             raise BundleError(f"--teachers {path}: a student, expected an ensemble (several members)")
         given = loaded
+        examples = prepare(config)
+        refuse_taught(settled(path), examples, config)
     else:
         examples = prepare(config)
         given = read_member_predictions(path, examples.target_names)
@@ -70,8 +75,29 @@ def distil_given(
     if not (result.folder / "results" / "fidelity.json").is_file():
         student = load(result.folder / "student", backbone=config.model.backbone)
         assert isinstance(student, Student)
-        examples = prepare(config) if examples is None else examples
         test, device = examples.subset("test"), config.run.device_here
         card = fidelity(as_teachers(given, examples.target_names), student, test, device=device)
         say(f"fidelity card -> {write_fidelity(card, result.folder / 'results')}")
     return result
+
+
+def refuse_taught(teachers: Path, examples: Examples, config: ExperimentConfig) -> None:
+    """Refuse to test or calibrate on what the teachers have seen: another seed draws other rows for both.
+
+    With ``split.on_leak = "allow"`` the teachers' own run had such rows, too, and its user said so.
+
+    Raises
+    ------
+    DataError
+        As ``refuse_known``.
+    """
+    if config.split.get("on_leak") == "allow":
+        return
+    held_out = np.flatnonzero(~np.isin(examples.required_splits(), ("train", "valid")))
+    refuse_known(
+        teachers,
+        examples.take(held_out),
+        where="test and calibration rows",
+        advice="split as the teachers' run did (same seed, [split] and calibrate.fraction_of_valid); for further students of "
+        "the same rows set distill.students",
+    )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -114,3 +116,14 @@ def _hash(values: ndarray | None) -> str | None:
 
 def _hash_names(names: ndarray | None) -> str | None:
     return None if names is None else hashlib.sha256("\n".join(map(str, names)).encode()).hexdigest()
+
+
+def source_hashes(data: Mapping[str, Any]) -> dict[str, str]:
+    """Return the SHA-256 of each file that ``[data]`` names, by its key; a file that is no longer there is left out."""
+    found = {}
+    for name, value in data.items():
+        path = Path(value) if isinstance(value, str) else None
+        if path is not None and path.is_absolute() and path.is_file():
+            with path.open("rb") as file:
+                found[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found

@@ -24,7 +24,7 @@ from octodon.experiment.evaluation import evaluate
 from octodon.experiment.examine import examine
 from octodon.experiment.folder import claim
 from octodon.experiment.heads import with_heads
-from octodon.experiment.prepare import describe, prepare
+from octodon.experiment.prepare import describe, prepare, source_hashes
 from octodon.experiment.stages import Say, Stages
 from octodon.experiment.uncertainty import check_calibration
 from octodon.experiment.validate import identify, identify_code, validate
@@ -118,7 +118,9 @@ def _run(
     check_executor(config.run.executor, config.run.address, config.run.device)
     with claim(out, dump(config)) as folder:
         if folder.is_finished:
-            folder.refuse_changed({"teachers": identity})
+            sources = source_hashes(config.data)
+            code = identify_code(config.model.backbone)
+            folder.refuse_changed({"teachers": identity, "code": code, "sources": sources})
             folder.clean()
             say(f"{folder.path} is finished already; nothing to do")
             if not (folder.path / "report.html").is_file():  # killed before it was written, or an older run
@@ -135,6 +137,7 @@ def _run(
         uncalibrated = check_calibration(config.calibrate, examples, detects=undetected is None)
         code = identify_code(config.model.backbone)
         report: dict[str, Any] = describe(examples) | {"teachers": identity, "code": code}
+        report |= {"sources": source_hashes(config.data)}
         folder.begin(dump(config), report)
         examples = with_codes_on_disk(examples, folder.work / "codes.npy")
         sizes = ", ".join(f"{name} {n:,}" for name, n in report["splits"].items())

@@ -73,7 +73,10 @@ def _columns(path: Path, data: Mapping[str, Any], like: Examples) -> dict[str, A
     """Return the options of the table reader: the run's columns, of the targets all or none."""
     header = column_names(path)
     options: dict[str, Any] = {"sequence": data.get("sequence", "sequence"), "units": like.units}
-    groups = target_groups(data.get("targets") or {name: name for name in like.target_names})
+    given = data.get("targets")
+    # other readers name targets by their place in a file, or not at all: a table has columns of their names then
+    names_columns = isinstance(given, Mapping) and not any(isinstance(value, int) for value in given.values())
+    groups = target_groups(given if names_columns and given else {name: name for name in like.target_names})
     wanted = [column for group in groups.values() for column in group]
     missing = [column for column in wanted if column not in header]
     if missing and len(missing) < len(wanted):

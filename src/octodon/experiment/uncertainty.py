@@ -113,7 +113,7 @@ def calibrate_all(
 ) -> Calibrations:
     """Return the calibration of every model, made on these rows.
 
-    A single member may say no std (without a head that learns noise it has none); a method that scales one leaves it out.
+    A single member may say no std (without a head that learns noise it has none), or zeros; a method that scales one leaves it out.
     """
 
     def fit(prediction: Prediction, method: str, options: dict[str, Any]) -> Calibration:
@@ -195,7 +195,9 @@ def evaluate_uncertainty(
         one = _scored(named, calibrations.by_model, counts)
         metrics.append(evaluate_spread([one], split=split, measured=measured, n_replicates=counts))
         curves.append(interval_curves([one], measured, counts))
-        judged = [(one.model, one.index, said) for said in one.calibrated if said.level in LEVELS]
+        # at the level that the run itself was asked for, too: by that the report judges
+        own = {c.level for key, c in calibrations.by_model.items() if key == named[:2]}
+        judged = [(one.model, one.index, said) for said in one.calibrated if said.level in {*LEVELS, *own}]
         if judged and one.model != "individual":
             coverage.append(coverage_by_cell(judged, measured, strata, split=split))
         if named[:2] in calibrations.constant:
@@ -249,7 +251,10 @@ def _scored(
 ) -> Scored:
     model, index, prediction = named
     calibration = calibrations.get((model, index))
-    done = () if calibration is None else at_levels(for_counts(calibration, counts), prediction, CURVE_LEVELS)
+    if calibration is None:
+        return Scored(model=model, index=index, prediction=prediction)
+    levels = sorted({*CURVE_LEVELS, calibration.level})
+    done = at_levels(for_counts(calibration, counts), prediction, levels)
     return Scored(model=model, index=index, prediction=prediction, calibrated=done)
 
 

@@ -19,12 +19,15 @@ _COMPARED = {
 _SPREADS = ("calibrated", "total", "epistemic", "aleatoric")
 
 
-def baseline_table(metrics: pd.DataFrame, split: str = "test") -> list[list[str]]:
-    """Return header and lines of a table, target by target, each model's in the order of the table.
+def baseline_table(run: pd.DataFrame, baselines: pd.DataFrame, split: str = "test") -> list[list[str]]:
+    """Return header and lines of a table, target by target, the run's own models before its baselines.
 
+    A baseline that is called as one of the run's own models ("ensemble") is called "baseline NAME".
     Pearson is of the activity. Scores of stds are those after calibration where there is one, else of the model's own total.
     Means over the networks of a kind; "-" = not known. Stage 1 of the lentiMPRA protocol is left out.
     """
+    names = {model: f"baseline {model}" for model in set(run["model"])}
+    metrics = pd.concat([run, baselines.assign(model=baselines["model"].replace(names))])
     rows = metrics.loc[(metrics["split"] == split) & (metrics["index"] >= 0)]
     rows = rows.loc[~rows["model"].str.startswith("activity_")]
     lines = [["target", "model", *_COMPARED.values()]]

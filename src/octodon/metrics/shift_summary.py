@@ -47,7 +47,8 @@ def shift_lines(table: pd.DataFrame, units: str = "activity") -> str:
 
 def shift_cells(part: pd.DataFrame, columns: Sequence[tuple[str, Key, str]]) -> list[list[str]]:
     """Return the rows of one target as text, the header first."""
-    own = next((q for q in ("total", "epistemic", "aleatoric") if q in set(part["quantity"])), "total")
+    said = set(part.loc[part["model"] == "student", "quantity"])
+    own = next((q for q in ("total", "epistemic", "aleatoric") if q in said), "total")
     keys = ["split", "model", "quantity", "metric", "truth"]
     means: dict[tuple[str, ...], float] = part.groupby(keys, sort=False)["value"].mean().to_dict()  # type: ignore[assignment]
     cells = [["set", "n", *(name for name, *_ in columns)]]

@@ -20,6 +20,8 @@ COVERAGE_COLUMNS = (
 # A class column of more different words than this is a name, not a class.
 _MOST_CLASSES = 30
 _FEWEST_ROWS = 20
+_NO_CLASS = ("NA", "N/A", "NaN", "nan", "<NA>", "null")
+"""Words for a missing value. "none" is a class."""
 _OURS = ("all", "activity", "GC content", "epistemic", "ood")
 """Names of strata that are made, not read: a column called so would take the place of one."""
 
@@ -137,10 +139,16 @@ def class_cells(columns: Mapping[str, ndarray]) -> dict[str, ndarray]:
     """
     found = {}
     for name, values in columns.items():
-        words = np.array(["" if pd.isna(value) else str(value) for value in values.tolist()], dtype=object)
+        words = np.array([_word(value) for value in values.tolist()], dtype=object)
         if 2 <= len(set(words.tolist()) - {""}) <= _MOST_CLASSES:
             found[f"column {name}" if name in _OURS else name] = words
     return found
+
+
+def _word(value: object) -> str:
+    """Return the class that a value names; "" for a missing one, however the table wrote that."""
+    word = "" if value is None or value != value else str(value)  # NaN alone differs from itself
+    return "" if word in _NO_CLASS else word
 
 
 def worst_cells(coverage: pd.DataFrame) -> list[str]:

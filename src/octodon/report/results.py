@@ -26,7 +26,9 @@ class RunResults:
     config, data : dict
         ``config.toml`` and ``data.json``.
     calibration : dict
-        ``student/calibration.json``; without targets where nothing was calibrated.
+        By which the run's own intervals were made; without targets where nothing was calibrated.
+    recalibrated : bool
+        Whether the student has another calibration by now (``octodon calibrate``).
     metrics : DataFrame
         ``results/metrics.tsv``.
     predictions : DataFrame
@@ -61,6 +63,7 @@ class RunResults:
     config: dict[str, Any]
     data: dict[str, Any]
     calibration: dict[str, Any]
+    recalibrated: bool
     metrics: pd.DataFrame
     predictions: pd.DataFrame
     ensemble: pd.DataFrame | None
@@ -115,13 +118,15 @@ def read_results(folder: Path) -> RunResults:
     results = folder / "results"
     history = read_history(folder)
     try:
+        predictions = pd.read_parquet(results / "predictions_test.parquet")
         return RunResults(
             folder=folder,
             config=tomllib.loads((folder / "config.toml").read_text(encoding="utf-8")),
             data=json.loads((folder / "data.json").read_text(encoding="utf-8")),
-            calibration={"targets": []} | _json(folder / "student" / "calibration.json"),
+            calibration={"targets": []} | _calibration_of(folder, predictions),
+            recalibrated=_is_recalibrated(folder, predictions),
             metrics=read_metrics(results / "metrics.tsv"),
-            predictions=pd.read_parquet(results / "predictions_test.parquet"),
+            predictions=predictions,
             ensemble=_parquet(results / "ensemble_test.parquet"),
             kmer_ridge=_parquet(results / "kmer_ridge_test.parquet"),
             history=history,
@@ -158,6 +163,20 @@ def _need_finished(folder: Path) -> None:
         else "give the --out of octodon run"
     )
     raise RunError(f"{folder}: not the folder of a run (no config.toml, no results/complete.json); {hint}")
+
+
+def _calibration_of(folder: Path, predictions: pd.DataFrame) -> dict[str, Any]:
+    """Return the calibration that the run's results are of; the bundle's may be another by now."""
+    own = folder / "results" / "calibration.json"
+    if own.is_file():
+        return _json(own)
+    # of an earlier version, which kept it in the bundle alone
+    is_calibrated = any(name.endswith("_calibrated_std") for name in predictions)
+    return _json(folder / "student" / "calibration.json") if is_calibrated else {}
+
+
+def _is_recalibrated(folder: Path, predictions: pd.DataFrame) -> bool:
+    return _json(folder / "student" / "calibration.json") != _calibration_of(folder, predictions)
 
 
 def _parquet(path: Path) -> pd.DataFrame | None:

@@ -124,12 +124,13 @@ def _row(row: Sequence[Axes], panel: _Panel, target_names: Sequence[str]) -> Non
         note = f"r = {r[t]:.3f}" if np.isfinite(r[t]) else "r undefined"
         note += f"\nn = {len(x):,}" + (f" ({missing:,} missing)" if missing else "")
         axes.text(0.04, 0.97, note, transform=axes.transAxes, va="top", zorder=4)
-        if len(x):
-            draw_points(axes, x, y, panel.from_zero)
+        draw_points(axes, x, y, panel.from_zero)
 
 
 def draw_points(axes: Axes, x: ndarray, y: ndarray, from_zero: bool) -> None:
-    """Draw points, darker where there are more, or hexagons where there are very many, and the line of equality."""
+    """Draw points, darker where there are more, or hexagons where there are very many, and the line of equality; nothing of none."""
+    if not len(x):
+        return
     low = 0.0 if from_zero else min(x.min(), y.min())
     high = max(x.max(), y.max())
     margin = 0.04 * (high - low) or 1.0

@@ -32,6 +32,13 @@ _TENTHS = ("activity", "epistemic", "ood")
 def calibration_section(run: RunResults) -> Section:
     """Return the section."""
     blocks: list[Block] = []
+    if run.recalibrated:
+        blocks.append(
+            Text(
+                text="The student was calibrated since then (octodon calibrate). This page is about the intervals that the run made; "
+                "those that the student gives now were not judged."
+            )
+        )
     if run.curves is not None and not run.curves.empty:
         blocks.append(_along_the_level(run, run.curves))
     blocks += _made_of(run)
@@ -192,9 +199,10 @@ def _by_cell(run: RunResults, cells: pd.DataFrame) -> Figure:
     panels = []
     level = float(cells["level"].iloc[0])
     for place, target in enumerate(run.targets):
-        lowest = min(
-            float(rows_where(cells, target=target)["coverage"].to_numpy(np.float64).min()), level - 0.1
-        )
+        own = rows_where(cells, target=target)
+        if own.empty:  # never measured in the test split
+            continue
+        lowest = min(float(own["coverage"].to_numpy(np.float64).min()), level - 0.1)
         for number, stratum in enumerate(dict.fromkeys(cells["stratum"])):
             part = rows_where(cells, target=target, stratum=stratum)
             if part.empty:

@@ -112,7 +112,7 @@ def _beside_baselines(run: RunResults) -> Table | None:
     if run.baselines is None:
         return None
     own = run.metrics.loc[(run.metrics["model"] != "student") | (run.metrics["index"] == run.student)]
-    header, *rows = baseline_table(pd.concat([own, run.baselines]))
+    header, *rows = baseline_table(own, run.baselines)
     return Table(
         caption="Beside other ways to an uncertainty (test)",
         header=header,

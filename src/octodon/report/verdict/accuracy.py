@@ -44,6 +44,12 @@ def _repeatable(t: TargetFacts) -> float:
 
 def _ridge(facts: RunFacts) -> Finding:
     name = "Gain over k-mer ridge"
+    unmeasured = [t.target for t in facts.targets if t.n_test == 0]
+    if unmeasured:
+        says = f"{', '.join(unmeasured)}: not measured in any test sequence, so that nothing is known of it"
+        return judged(
+            name, Status.WARN, says, "split so that the test sequences have measurements of every target"
+        )
     constant = [t.target for t in facts.targets if math.isnan(t.student)]
     if constant:
         says = f"{', '.join(constant)}: the student predicts one value for every test sequence, so that r is undefined"
