@@ -7,7 +7,8 @@
 Ways are the ``WAYS`` below: sections that are merged over the preset's [distill]. Choose between them by the columns of the
 validation split; the test split is there to be reported once. Cost is in members: seconds of labelling and of training
 over the mean seconds that a member's training takes at the student's speed (its epochs x training rows). Labels that two
-ways share are computed once and charged to both. Finished ways are kept in the JSON and not run again.
+ways share are computed once and charged to both. Finished ways are kept in the JSON and not run again. The figure beside the table
+is the curve of quality against cost.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from machine import describe
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from scores import scores
 
 from octodon.artifact.bundle import load
@@ -36,6 +39,7 @@ from octodon.ensemble.execution import Execution, executing
 from octodon.experiment.config import load_config
 from octodon.experiment.prepare import prepare
 from octodon.metrics.summary import markdown_table
+from octodon.report.style import BLACK, BLUE, ORANGE, panels, save_figure, styled
 from octodon.settings import checked, merge, preset_of
 
 EVOAUG = {"copies": 0, "training": {"epochs": 40, "augment": [{"name": "evoaug"}], "augment_until": 0.8}}
@@ -89,6 +93,7 @@ def main() -> None:
                 write_json(arguments.out.with_suffix(".json"), {"machine": describe(), "ways": results})
                 text = report(arguments.experiment, results)
                 write_text(arguments.out, text)
+                cost_figure(results, arguments.out.with_suffix(".svg"))
                 sys.stdout.write(text + "\n")
 
 
@@ -129,6 +134,42 @@ def measure(
         "members": (n_labelled / per_second + training) / member_seconds,
     }
     return row | scores(teachers, students, examples, execution)
+
+
+def cost_figure(results: dict[str, dict[str, float]], out: Path) -> None:
+    """Draw quality against cost, a column a target: activity above (with the ensemble's own), epistemic std below."""
+    ways = sorted(results.items(), key=lambda item: item[1]["members"])
+    first = ways[0][1]
+    start = "test student activity "
+    targets = [name.removeprefix(start) for name in first if name.startswith(start)]
+    rows = (("activity", "r with the measurement"), ("epistemic", "r with the ensemble's std"))
+    with styled():
+        figure, grid = panels(2, len(targets), size=(4.2, 3.0))
+        for axes_of_row, (quantity, label) in zip(grid, rows, strict=True):
+            for axes, target in zip(axes_of_row, targets, strict=True):
+                axes.set_title(f"{target}: {quantity}")
+                axes.set_ylabel(label)
+                axes.set_xlabel("cost of a student, in members trained")
+                _points(axes, [row for _, row in ways], f"student {quantity} {target}")
+                if (ensemble := first.get(f"test ensemble {quantity} {target}")) is not None:
+                    axes.axhline(ensemble, color=BLACK, linestyle="--", linewidth=1, label="ensemble, test")
+        handles, labels = grid[0][0].get_legend_handles_labels()
+        numbers = [f"{number}  {name}" for number, (name, _) in enumerate(ways, start=1)]
+        empty = [Line2D([], [], linestyle="none") for _ in numbers]
+        figure.legend([*handles, *empty], [*labels, *numbers], loc="outside lower center", ncols=2)
+        save_figure(figure, out)
+
+
+def _points(axes: Axes, ways: list[dict[str, float]], column: str) -> None:
+    cost = [row["members"] for row in ways]
+    for split, colour, marker in (("test", BLUE, "^"), ("valid", ORANGE, "o")):
+        words = "student, test" if split == "test" else "student, validation (decides)"
+        values = [row[f"{split} {column}"] for row in ways]
+        axes.plot(cost, values, color=colour, marker=marker, linewidth=0.8, label=words)
+    for number, row in enumerate(ways, start=1):
+        place = (row["members"], row[f"test {column}"])
+        axes.annotate(str(number), place, xytext=(0, -12), textcoords="offset points", ha="center")
+    axes.margins(0.08, 0.2)
 
 
 def _labelled_per_second(teachers: Ensemble, examples: Examples, execution: Execution) -> float:
