@@ -16,11 +16,12 @@ from safetensors.torch import load_file, save_file
 from tiny import LENGTH, MODEL, TARGETS, TRAINING, TinyBackbone, ensemble, examples, same_weights, train_tiny
 
 import octodon
-from octodon.artifact.bundle import FORMAT, load, save
+from octodon.artifact.bundle import FORMAT, HISTORY, load, read_provenance, save
+from octodon.artifact.seen import SEEN, refuse_known, save_seen
 from octodon.distillation.student import Student
 from octodon.ensemble.ensemble import Ensemble
 from octodon.ensemble.network import FittedNetwork
-from octodon.errors import BundleError
+from octodon.errors import BundleError, DataError
 from octodon.models.model import build_model
 
 
@@ -244,6 +245,69 @@ def test_a_bundle_is_replaced_but_nothing_else_is(tmp_path: Path) -> None:
         with pytest.raises(BundleError, match="exists and is no bundle; choose another folder"):
             save(ensemble(), tmp_path / name)
     assert (tmp_path / "thesis" / "chapter.txt").read_text() == (tmp_path / "file").read_text() == "ten years"
+
+
+@pytest.mark.parametrize("config", ['{"model_type": "bert"}', '{"format": 1, "name": "theirs"}', "[]"])
+def test_a_folder_with_a_config_of_something_else_is_no_bundle(config: str, tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "config.json").write_text(config)
+    (tmp_path / "theirs" / "model.bin").write_text("ten years")
+    with pytest.raises(BundleError, match=r"exists and is no bundle .*; choose another folder") as caught:
+        save(ensemble(), tmp_path / "theirs")
+    assert "\n" not in str(caught.value)
+    assert (tmp_path / "theirs" / "config.json").read_text() == config
+    assert (tmp_path / "theirs" / "model.bin").read_text() == "ten years"
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "results/", ".git/"])
+def test_a_bundle_among_other_files_is_not_replaced(name: str, tmp_path: Path) -> None:
+    path = save(_published(), tmp_path / "bundle")
+    (path / name).mkdir() if name.endswith("/") else (path / name).write_text("ten years")
+    with pytest.raises(
+        BundleError, match=rf"holds '{name.strip('/')}', which is no part of a bundle; choose"
+    ):
+        save(ensemble(), path)
+    assert (path / name).exists()
+    assert len(load(path).members) == 2  # type: ignore[union-attr]
+
+
+def test_every_part_of_a_bundle_is_replaced_and_so_are_files_given_anew(tmp_path: Path) -> None:
+    given = tmp_path / "card.md"
+    given.write_text("what it is for")
+    path = save(_published(), tmp_path / "bundle", files=[given])
+    for name in (
+        "calibration.json",
+        "ood.json",
+        "ood.safetensors",
+        "factors.safetensors",
+        ".seen.7.partial.npy",
+    ):
+        (path / name).write_text("{}")
+    save(ensemble(), path, files=[given])
+    assert sorted(file.name for file in path.iterdir()) == [
+        "card.md",
+        "config.json",
+        "provenance.json",
+        "selftest.safetensors",
+        "weights.safetensors",
+    ]
+
+
+def test_a_bundle_saved_again_keeps_what_only_it_knows(tmp_path: Path) -> None:
+    path = save(_published(), tmp_path / "bundle", {"config": {"seed": 7}})
+    save_seen(path, examples().codes)
+    (path / HISTORY).write_bytes(b"history")
+    before = {name: (path / name).read_bytes() for name in (SEEN, HISTORY, "provenance.json")}
+    save(load(path), path)
+    assert {name: (path / name).read_bytes() for name in before} == before
+    with pytest.raises(DataError, match="trained the networks"):
+        refuse_known(path, examples())
+    save(load(path), path, {"config": {"seed": 8}})  # what is said now counts
+    assert read_provenance(path)["config"] == {"seed": 8}
+    assert (path / SEEN).read_bytes() == before[SEEN]
+    save(ensemble(), path)  # other networks have seen other sequences
+    assert not {SEEN, HISTORY} & {file.name for file in path.iterdir()}
+    assert "config" not in read_provenance(path)
 
 
 def test_a_save_that_fails_leaves_the_old_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,10 +17,12 @@ from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 
 import octodon
-from octodon.artifact.detector import read_detector, write_detector
+from octodon.artifact.detector import ARRAYS, CARD, read_detector, write_detector
+from octodon.artifact.factors import FILE as FACTORS
 from octodon.artifact.factors import read_factors, write_factors
-from octodon.artifact.selftest import recalibrate_selftest, write_selftest
-from octodon.atomic import atomic_folder, settled, write_json
+from octodon.artifact.seen import SEEN
+from octodon.artifact.selftest import SELFTEST, recalibrate_selftest, write_selftest
+from octodon.atomic import atomic_folder, is_partial, settled, write_json
 from octodon.calibration.calibration import Calibration
 from octodon.distillation.student import Student
 from octodon.ensemble.ensemble import Ensemble, restore
@@ -39,6 +41,12 @@ may have ``dropout``; 3: its ``folds`` may have ``groups``. Bundles without thes
 
 CALIBRATION = "calibration.json"
 """Beside config.json where the model was calibrated. An older octodon does not look for it and predicts without: no new format."""
+HISTORY = "history.parquet"
+"""How the networks were trained, epoch by epoch; a run leaves it beside config.json."""
+_PARTS = frozenset(
+    {"config.json", "weights.safetensors", "provenance.json", CALIBRATION, CARD, ARRAYS, FACTORS, SELFTEST, SEEN, HISTORY}
+)  # fmt: skip
+"""What a bundle may hold: a folder with anything else is never replaced."""
 
 
 def save(
@@ -54,16 +62,17 @@ def save(
     ----------
     model : Ensemble or Student
     path : path
-        The folder to make; a bundle that is there is replaced, anything else is refused.
+        The folder to make; a bundle that is there is replaced, anything else is refused. One of the same weights hands on
+        what only it knows: which sequences they have seen, and their history.
     provenance : mapping, optional
-        How the model came about, as JSON values.
+        How the model came about, as JSON values; default: as a bundle of the same weights that is replaced says.
     files : sequence of Path
         Further files, copied into the folder under their own names before it appears.
 
     Raises
     ------
     BundleError
-        When the path holds something that is no bundle: nothing is written over.
+        When the path holds something that is no bundle, or a bundle and further files: nothing is written over.
     RunError
         When the folder cannot be written.
     """
@@ -84,7 +93,11 @@ def save(
     weights = {
         name: torch.stack([m.weights[name] for m in members]).contiguous() for name in members[0].weights
     }
-    _refuse_other_content(Path(path))
+    _refuse_other_content(Path(path), [file.name for file in files])
+    kept: list[Path] = []
+    if _has_weights(Path(path), weights):
+        kept = [file for name in (SEEN, HISTORY) if (file := Path(path) / name).is_file()]
+        provenance = read_provenance(path) if provenance is None else provenance
     with atomic_folder(Path(path)) as folder:
         # as bytes: a full disk is then an OSError, not an error of safetensors
         (folder / "weights.safetensors").write_bytes(to_bytes(weights))
@@ -97,7 +110,7 @@ def save(
         if isinstance(model, Student) and model.factors is not None:
             write_factors(folder, model.factors)
         write_selftest(folder, model)
-        for file in files:
+        for file in (*kept, *files):
             shutil.copyfile(file, folder / file.name)
     return Path(path)
 
@@ -309,11 +322,39 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
         raise BundleError(f"{path}: truncated or damaged ({error}); copy the bundle again") from None
 
 
-def _refuse_other_content(path: Path) -> None:
-    if not path.exists() or (path / "config.json").is_file():
+def _has_weights(path: Path, weights: Mapping[str, torch.Tensor]) -> bool:
+    """Return whether a bundle of these very weights is there, so that what it says of their training holds."""
+    if not (path / "weights.safetensors").is_file():
+        return False
+    try:
+        there = _read_weights(path / "weights.safetensors")
+    except BundleError:
+        return False
+    return there.keys() == weights.keys() and all(
+        there[name].dtype == value.dtype and torch.equal(there[name], value.cpu())
+        for name, value in weights.items()
+    )
+
+
+def _refuse_other_content(path: Path, given: Sequence[str]) -> None:
+    """Refuse a path that is neither free nor a bundle with nothing but its parts and the files that are ``given`` anew."""
+    # a config.json alone tells nothing: Hugging Face's models and many a project have one
+    advice = "choose another folder, nothing is written over"
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
-    if not path.is_dir() or any(path.iterdir()):
-        raise BundleError(f"{path}: exists and is no bundle; choose another folder, nothing is written over")
+    if not (path / "config.json").is_file():
+        raise BundleError(f"{path}: exists and is no bundle; {advice}")
+    try:
+        _read_config(path)
+    except BundleError as error:
+        raise BundleError(
+            f"{path}: exists and is no bundle that can be replaced ({error}); {advice}"
+        ) from None
+    strangers = sorted(
+        file.name for file in path.iterdir() if file.name not in _PARTS.union(given) and not is_partial(file)
+    )
+    if strangers:
+        raise BundleError(f"{path}: holds {strangers[0]!r}, which is no part of a bundle; {advice}")
 
 
 def _backbone_name(backbone: str | type) -> str:

@@ -73,7 +73,7 @@ def verify(bundle: str | Path, *, backbone: str | type | None = None, device: st
     if kept is None:
         raise BundleError(
             f"{folder}: has no self-test (saved by an octodon before it wrote one), so that nothing can be compared; load it "
-            f"where its answers are known to be right and save it again: octodon.save(octodon.load(...), ...)"
+            f"where its answers are known to be right and save it again in its place: octodon.save(octodon.load(PATH), PATH)"
         )
     now = said_of(model.predict(kept.codes, device=device))
     if now.keys() != kept.said.keys():
