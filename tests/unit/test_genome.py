@@ -295,6 +295,15 @@ def test_a_bed_that_cannot_be_used_is_one_line(tmp_path: Path, text: str, messag
     assert "\n" not in str(caught.value)
 
 
+def test_a_quotation_mark_in_a_bed_is_a_letter(tmp_path: Path) -> None:
+    rows = ["chr1\t1\t2\tp1", 'chr1\t3\t4\t"p2', "chr1\t5\t6\tp3", 'chr1\t7\t8\tp"4"']
+    for above in ("", '# 5" ends\n', 'track name="peaks\n'):
+        (tmp_path / "x.bed").write_text(above + "\n".join(rows))
+        found = read_intervals(tmp_path / "x.bed")
+        assert found.columns["name"].tolist() == ["p1", '"p2', "p3", 'p"4"']
+        assert found.starts.tolist() == [1, 3, 5, 7]
+
+
 def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
     path = _bed(tmp_path, "chr1\t0\t5\ta\tx\n")
     with pytest.raises(ConfigError, match=r"no column 'scor'; did you mean 'score'"):

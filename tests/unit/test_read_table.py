@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from octodon.data._batches import _BLOCK_BYTES
+from octodon.data._batches import _BLOCK_BYTES, TEXT, table_batches
 from octodon.data.formats.table import read_table
 from octodon.data.lengths import LengthPolicy
+from octodon.data.stream import stream_sequences
 from octodon.errors import ConfigError, DataError
 
 ROWS = [
@@ -266,6 +267,65 @@ def test_rows_with_another_number_of_fields_are_refused(tmp_path: Path):
         DataError, match=r"cannot be read as a table: CSV parse error: (Row #3: )?Expected 2 columns, got 1"
     ):
         read_table(write(tmp_path / "x.tsv", [("ACGT", "1"), ("ACG",)], ("sequence", "y")))
+
+
+@pytest.mark.parametrize("suffix", ["tsv", "tsv.gz", "csv"])
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [
+            ("r1", "plain", "AAAA"),
+            ("r2", '"5 prime', "CCCC"),
+            ("r3", "plain", "GGGG"),
+            ("r4", '"3 prime', "TTTT"),
+        ],
+        [("r1", "plain", "AAAA"), ('"r2', "a", "CCCC"), ('r3"', "a", "CCCC")],
+        [("r1", '"two', "AAAA"), ('lines"', "CCCC")],
+    ],
+    ids=["two marks", "within an id", "two lines"],
+)
+def test_a_quotation_mark_never_joins_rows(tmp_path: Path, rows, suffix: str):
+    separator = "," if suffix == "csv" else "\t"
+    path = write(
+        tmp_path / f"x.{suffix}", [*rows, ("r5", "x", "ACGT")], ("id", "note", "sequence"), separator
+    )
+    message = rf"{len(rows) + 1} lines below the header but \d rows: a field begins with a quotation mark that another"
+    for use in (
+        lambda: read_table(path, id="id"),
+        lambda: list(stream_sequences(path, id="id")),
+        lambda: list(table_batches(path, {"id": TEXT, "note": TEXT})),
+    ):
+        with pytest.raises(DataError, match=message) as caught:
+            use()
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_quotation_marks_that_stay_on_their_line_are_read(tmp_path: Path, end: str, monkeypatch):
+    rows = ['"id"\t"sequence"', '12" x\tACGT', "", '"a\t""b"""\t"CCCC"', "", "", 'ends"\tGGGG', '""\tTTTT']
+    (tmp_path / "x.tsv").write_bytes(b"\xef\xbb\xbf" + end.join(rows).encode())
+    for size in (_BLOCK_BYTES, 40, 41, 42):  # lines that go on in the next block count once
+        monkeypatch.setattr("octodon.data._batches._BLOCK_BYTES", size)
+        batches = list(table_batches(tmp_path / "x.tsv", {"id": TEXT}))
+        ids = [name for batch in batches for name in batch.column("id").to_pylist()]
+        assert ids == ['12" x', 'a\t"b"', 'ends"', ""]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"id\tsequence\rr1\tAAAA\r", "new-line character"),
+        (b"A" * 200_000 + b"\n" + b"C" * 9, "field larger than"),
+    ],
+)
+def test_a_first_line_that_is_no_header_is_one_line(tmp_path: Path, content: bytes, reason: str):
+    (tmp_path / "x.txt").write_bytes(content)
+    with pytest.raises(
+        DataError, match=rf"x\.txt: the first line is no header of a table \({reason}"
+    ) as caught:
+        read_table(tmp_path / "x.txt")
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
 
 
 def test_a_column_name_that_occurs_twice_is_refused(tmp_path: Path):

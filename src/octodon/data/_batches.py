@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import IO, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
@@ -25,7 +27,13 @@ NUMBER = pa.float64()
 
 
 def column_names(path: str | Path, delimiter: str | None = None) -> list[str]:
-    """Return the names in the header."""
+    """Return the names in the header.
+
+    Raises
+    ------
+    DataError
+        For a missing file, a truncated or damaged one, or a first line that is no header.
+    """
     file = existing_file(path)
     if plain_suffix(file) in PARQUET_SUFFIXES:
         try:
@@ -39,7 +47,13 @@ def column_names(path: str | Path, delimiter: str | None = None) -> list[str]:
         line = first.decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError:
         raise DataError(f"{file}: the first line is not text; expected a table with a header") from None
-    return next(csv.reader([line], delimiter=delimiter or _delimiter(file)), [])
+    try:
+        return next(csv.reader([line], delimiter=delimiter or _delimiter(file)), [])
+    except csv.Error as error:  # it is cut at a line end of Windows or Unix only
+        raise DataError(
+            f"{file}: the first line is no header of a table ({one_line(error)}); expected names of columns, and lines that end "
+            f"in LF or CR LF, not in CR alone: write it anew"
+        ) from None
 
 
 def table_batches(
@@ -59,7 +73,8 @@ def table_batches(
     Raises
     ------
     DataError
-        For a missing file or column, an empty table, text in a number column, a truncated or damaged file.
+        For a missing file or column, an empty table, text in a number column, a truncated or damaged file; after the last
+        batch, where a quotation mark made one row of several lines.
     """
     file = existing_file(path)
     _refuse_columns(file, column_names(file, delimiter), list(types))
@@ -102,16 +117,55 @@ def _batches(file: Path, types: Mapping[str, pa.DataType], delimiter: str | None
                 yield pa.record_batch(arrays, names=list(types))
         return
     with open_binary(file) as stream:
+        lines = _CountedLines(stream)
         reader = pacsv.open_csv(
-            pa.PythonFile(stream, mode="r"),
+            pa.PythonFile(lines, mode="r"),
             read_options=pacsv.ReadOptions(block_size=_BLOCK_BYTES),
             parse_options=pacsv.ParseOptions(delimiter=delimiter or _delimiter(file)),
             convert_options=pacsv.ConvertOptions(
                 include_columns=list(types), column_types=dict(types), null_values=NO_VALUE
             ),
         )
+        n_rows = 0
         with reader:
-            yield from reader
+            for batch in reader:
+                n_rows += batch.num_rows
+                yield batch
+    if n_rows != lines.n - 1:
+        raise DataError(
+            f"{file}: {lines.n - 1:,} lines below the header but {n_rows:,} rows: a field begins with a quotation mark that "
+            f"another line closes, or none; remove such marks, or quote each field on its own line"
+        )
+
+
+class _CountedLines:
+    """A stream that counts the lines that are not empty while the parser reads it.
+
+    The parser takes a line end within quotation marks for text, so that a mark that merely begins a field joins its line with
+    all those before the next such mark, and an id with the sequence of another row.
+    """
+
+    def __init__(self, stream: IO[bytes] | Any) -> None:
+        self._stream = stream
+        self._at_start = True
+        self.n = 0
+
+    def read(self, size: int = -1) -> bytes:
+        content = self._stream.read(size)
+        if content:
+            letters = np.frombuffer(content, dtype=np.uint8)
+            is_text = (letters != ord("\n")) & (letters != ord("\r"))
+            # a line begins where text follows a line end
+            self.n += int(self._at_start and is_text[0]) + int(np.count_nonzero(is_text[1:] > is_text[:-1]))
+            self._at_start = not is_text[-1]
+        return content
+
+    @property
+    def closed(self) -> bool:
+        return self._stream.closed
+
+    def close(self) -> None:
+        self._stream.close()
 
 
 def _refuse_text(file: Path, types: Mapping[str, pa.DataType], delimiter: str | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,7 @@ def read_intervals(path: str | Path) -> Intervals:
                 dtype=str,
                 keep_default_na=False,
                 na_filter=False,
+                quoting=csv.QUOTE_NONE,  # a name may begin with a quotation mark (5", 3"), which BED gives no meaning
             )
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise DataError(
