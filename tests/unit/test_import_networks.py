@@ -238,6 +238,47 @@ def test_weights_without_a_place_are_refused(tmp_path: Path) -> None:
     refused(state, whole, "no tensor")
 
 
+class TwoWays(Whole):
+    """Reads the sequence by a convolution, and in another way as well."""
+
+    def __init__(self, length: int, way: str = "none") -> None:
+        super().__init__(length)
+        self.way = way
+        self.second = nn.LSTM(4, 2, batch_first=True) if way == "lstm" else nn.Linear(4, 2)
+        if way == "padded":
+            self.second = nn.Conv1d(4, 2, 3)
+        self.norm = nn.BatchNorm1d(2, affine=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        said = super().forward(x)
+        if self.way == "lstm":
+            return said + self.second(x.transpose(1, 2))[0][:, -1]
+        if self.way == "padded":
+            return said + self.second(nn.functional.pad(x, (1, 1))).amax(2)
+        return said + self.norm(self.second(x.mean(2) if self.way == "mean" else x.sum(1)[:, :4]))
+
+
+@pytest.mark.parametrize("way", ["lstm", "padded", "mean", "none"])
+def test_channels_are_reordered_wherever_they_are_read_or_not_at_all(way: str, tmp_path: Path) -> None:
+    layout = foreign(TwoWays, options={"way": way}, channel_order="ACTG")
+    files, models = [], []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        models.append(TwoWays(LENGTH, way).eval())
+        files.append(tmp_path / f"{seed}.safetensors")
+        save_file(models[-1].state_dict(), files[-1])
+    if way != "none":
+        line = r"TwoWays reads the sequence in backbone\.body\.0 and elsewhere, so that .* order ACGT; reorder them"
+        with pytest.raises(ConfigError, match=line):
+            import_weights(files, layout)
+        return
+    codes = random_sequences(12, LENGTH)
+    made = import_weights(files, layout)
+    np.testing.assert_allclose(made.predict_members(codes).mean, answers(models, codes, ACTG), atol=1e-5)
+    with pytest.raises(ConfigError, match=r"norm eps 0.001 cannot be put into the weights of backbone\.norm"):
+        import_weights(files, replace(layout, norm_eps=1e-3))
+
+
 def test_names_of_the_command_and_its_mistakes(tmp_path: Path) -> None:
     models = networks(members=2)
     for number, model in enumerate(models):

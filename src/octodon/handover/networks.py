@@ -239,6 +239,8 @@ def convert(
     ------
     BundleError
         A tensor that is missing, left over or of another shape.
+    ConfigError
+        An order of channels, a flattening or an epsilon that this backbone's weights cannot be brought to.
     """
     model = build_model(foreign.model, seed=0).eval()
     ours = {name: value for name, value in model.state_dict().items() if not name.endswith(_COUNTER)}
@@ -315,8 +317,10 @@ def _reorder(weights: dict[str, Tensor], model: Model, foreign: Foreign, say: Ca
                 f"import: no convolution of {type(model.backbone).__name__} reads the sequence, so that its channels cannot be "
                 f"put in the order {ALPHABET}; reorder them in the network's own code"
             )
+        before = dict(weights)
         for name in readers:
             weights[f"{name}.weight"] = weights[f"{name}.weight"][:, bases].contiguous()
+        _refuse_other_readers(before, weights, model, foreign, readers)
         say(f"input channels {foreign.channel_order} -> {ALPHABET} in {', '.join(readers)}")
     if foreign.flatten == "channel":
         if not isinstance(model.backbone, DeepSTARR):
@@ -330,6 +334,11 @@ def _reorder(weights: dict[str, Tensor], model: Model, foreign: Foreign, say: Ca
     for name, layer in model.named_modules():
         if foreign.norm_eps is None or not isinstance(layer, nn.modules.batchnorm._BatchNorm):
             continue
+        if not layer.affine or layer.running_var is None:
+            raise ConfigError(
+                f"import: norm eps {foreign.norm_eps} cannot be put into the weights of {name}, which lacks its weight or its "
+                f"running variance; set eps in the network's own code"
+            )
         variance = weights[f"{name}.running_var"].double()
         ratio = ((variance + layer.eps) / (variance + foreign.norm_eps)).sqrt()
         weights[f"{name}.weight"] = (weights[f"{name}.weight"] * ratio).float()
@@ -353,6 +362,34 @@ def _readers_of_the_input(model: Model, length: int) -> list[str]:
         for handle in handles:
             handle.remove()
     return found
+
+
+def _refuse_other_readers(
+    before: Mapping[str, Tensor],
+    after: Mapping[str, Tensor],
+    model: Model,
+    foreign: Foreign,
+    readers: Sequence[str],
+) -> None:
+    """Refuse a backbone that gets at the channels by another way than the convolutions that were reordered."""
+    x = one_hot(torch.from_numpy(selftest_codes(foreign.length)))
+    said = []
+    for weights, given in (
+        (before, x[:, [ALPHABET.index(base) for base in foreign.channel_order]]),
+        (after, x),
+    ):
+        # its own module: the backbone may keep what it made of its weights
+        network = build_model(foreign.model, seed=0).eval()
+        network.load_state_dict(network.state_dict() | dict(weights))
+        with torch.no_grad():
+            said.append(network.backbone(given).double())
+    theirs, ours = said
+    size = float(np.ptp(theirs.numpy())) + 0.1 * float(theirs.abs().max())
+    if not float((ours - theirs).abs().max()) <= TOLERANCE * size:
+        raise ConfigError(
+            f"import: {type(model.backbone).__name__} reads the sequence in {', '.join(readers)} and elsewhere, so that its "
+            f"channels cannot be put in the order {ALPHABET}; reorder them in the network's own code"
+        )
 
 
 def _ensemble(foreign: Foreign, weights: Sequence[dict[str, Tensor]], where: Sequence[str]) -> Ensemble:
