@@ -106,9 +106,15 @@ def settled(path: Path) -> Path:
     Raises
     ------
     RunError
-        As ``recover``.
+        As ``recover``; or the system refuses the path.
     """
-    if not path.exists() and _set_aside(path):
+    try:
+        is_there = path.exists()
+    except OSError as error:  # a name that is too long, no permission
+        raise RunError(
+            f"{str(path)[:80]}: cannot be read ({error.strerror}); give a path that you may read"
+        ) from None
+    if not is_there and _set_aside(path):
         time.sleep(_MOMENT_SECONDS)
         if not path.exists():
             recover(path)

@@ -18,10 +18,11 @@ from tiny import LENGTH, MODEL, TARGETS, TRAINING, TinyBackbone, ensemble, examp
 import octodon
 from octodon.artifact.bundle import FORMAT, HISTORY, load, read_provenance, save
 from octodon.artifact.seen import SEEN, refuse_known, save_seen
+from octodon.atomic import settled
 from octodon.distillation.student import Student
 from octodon.ensemble.ensemble import Ensemble
 from octodon.ensemble.network import FittedNetwork
-from octodon.errors import BundleError, DataError
+from octodon.errors import BundleError, DataError, RunError
 from octodon.models.model import build_model
 
 
@@ -232,6 +233,25 @@ def test_missing_parts_are_named(tmp_path: Path) -> None:
     _refused(tmp_path / "bundle", "weights.safetensors: missing; copy the whole bundle folder")
 
 
+def test_a_path_that_the_system_refuses_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sequence = Path("ACGT" * 100)  # in the place of a folder
+    for refused, kind in (
+        (lambda: load(sequence), BundleError),
+        (lambda: save(_student(), sequence), BundleError),
+        (lambda: settled(sequence), RunError),
+    ):
+        with pytest.raises(kind, match=r"^(ACGT){20}: .*File name too long\); (give|choose) ") as caught:
+            refused()
+        assert "\n" not in str(caught.value)
+    save(_student(), tmp_path / "bundle")
+
+    def forbidden(*_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", forbidden)
+    _refused(tmp_path / "bundle", r"no bundle can be read here \(Permission denied\); give a folder")
+
+
 def test_a_bundle_is_replaced_but_nothing_else_is(tmp_path: Path) -> None:
     save(_published(), tmp_path / "bundle")
     save(ensemble(), tmp_path / "bundle")
@@ -252,7 +272,9 @@ def test_a_folder_with_a_config_of_something_else_is_no_bundle(config: str, tmp_
     (tmp_path / "theirs").mkdir()
     (tmp_path / "theirs" / "config.json").write_text(config)
     (tmp_path / "theirs" / "model.bin").write_text("ten years")
-    with pytest.raises(BundleError, match=r"exists and is no bundle .*; choose another folder") as caught:
+    with pytest.raises(
+        BundleError, match="exists and is no bundle that this octodon reads; choose"
+    ) as caught:
         save(ensemble(), tmp_path / "theirs")
     assert "\n" not in str(caught.value)
     assert (tmp_path / "theirs" / "config.json").read_text() == config

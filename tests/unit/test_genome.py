@@ -304,6 +304,17 @@ def test_a_quotation_mark_in_a_bed_is_a_letter(tmp_path: Path) -> None:
         assert found.starts.tolist() == [1, 3, 5, 7]
 
 
+def test_a_genome_that_may_not_be_read_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "g.fa").write_text(FASTA)
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", "g.fa")
+
+    monkeypatch.setattr(Path, "open", forbidden)
+    with pytest.raises(DataError, match=r"g\.fa: cannot be read: .*Permission denied"):
+        open_genome(tmp_path / "g.fa")
+
+
 def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
     path = _bed(tmp_path, "chr1\t0\t5\ta\tx\n")
     with pytest.raises(ConfigError, match=r"no column 'scor'; did you mean 'score'"):

@@ -11,7 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from octodon.data._batches import _BLOCK_BYTES, TEXT, table_batches
+from octodon.data._files import refuse_input
 from octodon.data.formats.table import read_table
+from octodon.data.genome import open_genome
 from octodon.data.lengths import LengthPolicy
 from octodon.data.stream import stream_sequences
 from octodon.errors import ConfigError, DataError
@@ -326,6 +328,16 @@ def test_a_first_line_that_is_no_header_is_one_line(tmp_path: Path, content: byt
         read_table(tmp_path / "x.txt")
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 500
+
+
+def test_a_path_that_the_system_refuses_is_one_line():
+    sequence = Path("ACGT" * 100)  # in the place of its file
+    for use in (read_table, lambda path: list(stream_sequences(path)), open_genome):
+        with pytest.raises(
+            DataError, match=r"^(ACGT){20}: cannot be read: File name too long; give the path"
+        ):
+            use(sequence)
+    refuse_input(sequence, sequence)  # left to whoever opens it
 
 
 def test_a_column_name_that_occurs_twice_is_refused(tmp_path: Path):

@@ -214,6 +214,10 @@ def _read_calibration(path: Path, targets: tuple[str, ...]) -> Calibration | Non
         return None
     try:
         plain = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BundleError(
+            f"{path}: cannot be read ({error.strerror}); check permissions, or copy the bundle again"
+        ) from None
     except (json.JSONDecodeError, UnicodeDecodeError):
         raise BundleError(
             f"{path}: not JSON; the file is damaged: calibrate again, or remove it to predict without"
@@ -228,15 +232,22 @@ def _read_calibration(path: Path, targets: tuple[str, ...]) -> Calibration | Non
 
 def _read_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
-    if not path.is_file():
-        settled(folder)
-    if not path.is_file():
-        raise BundleError(
-            f"{folder}: no bundle here (no config.json); give the folder, for example run/student"
-        )
     try:
+        if not path.is_file():
+            settled(folder)
+        if not path.is_file():
+            raise BundleError(
+                f"{folder}: no bundle here (no config.json); give the folder, for example run/student"
+            )
         config = json.loads(path.read_text())
         version = config["format"]
+    except (
+        OSError
+    ) as error:  # a name that is too long, such as a sequence in the place of a folder; no permission
+        raise BundleError(
+            f"{str(folder)[:80]}: no bundle can be read here ({error.strerror}); give a folder that you may read, for example "
+            f"run/student"
+        ) from None
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
         raise BundleError(
             f"{path}: not a bundle's config.json; the file is damaged, copy the bundle again"
@@ -340,19 +351,19 @@ def _refuse_other_content(path: Path, given: Sequence[str]) -> None:
     """Refuse a path that is neither free nor a bundle with nothing but its parts and the files that are ``given`` anew."""
     # a config.json alone tells nothing: Hugging Face's models and many a project have one
     advice = "choose another folder, nothing is written over"
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-        return
-    if not (path / "config.json").is_file():
-        raise BundleError(f"{path}: exists and is no bundle; {advice}")
     try:
-        _read_config(path)
-    except BundleError as error:
-        raise BundleError(
-            f"{path}: exists and is no bundle that can be replaced ({error}); {advice}"
-        ) from None
-    strangers = sorted(
-        file.name for file in path.iterdir() if file.name not in _PARTS.union(given) and not is_partial(file)
-    )
+        if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+            return
+        if not (path / "config.json").is_file():
+            raise BundleError(f"{path}: exists and is no bundle; {advice}")
+        try:
+            _read_config(path)
+        except BundleError:
+            raise BundleError(f"{path}: exists and is no bundle that this octodon reads; {advice}") from None
+        names = sorted(file.name for file in path.iterdir() if not is_partial(file))
+    except OSError as error:
+        raise BundleError(f"{str(path)[:80]}: cannot be looked into ({error.strerror}); {advice}") from None
+    strangers = [name for name in names if name not in _PARTS and name not in given]
     if strangers:
         raise BundleError(f"{path}: holds {strangers[0]!r}, which is no part of a bundle; {advice}")
 

@@ -21,8 +21,26 @@ _OTHER_MAGIC = {
 
 
 def existing_file(path: str | Path) -> Path:
-    """Return the path of a file that exists and is not empty; refuses anything else."""
+    """Return the path of a file that exists and is not empty.
+
+    Raises
+    ------
+    DataError
+        Anything else: no such file, a folder, a pipe, an empty file, a path that the system refuses.
+    """
     file = Path(path).expanduser()
+    try:
+        _refuse_other_kinds(file)
+    except (
+        OSError
+    ) as error:  # a name that is too long, such as a sequence in the place of its file; no permission
+        raise DataError(
+            f"{str(file)[:80]}: cannot be read: {error.strerror}; give the path of a file that you may read"
+        ) from None
+    return file
+
+
+def _refuse_other_kinds(file: Path) -> None:
     if not file.exists():
         raise DataError(f"{file}: no such file; check the path (relative to {Path.cwd()})")
     if file.is_dir():
@@ -31,7 +49,6 @@ def existing_file(path: str | Path) -> Path:
         raise DataError(f"{file}: is a pipe or device, which cannot be read twice; write it to a file first")
     if file.stat().st_size == 0:
         raise DataError(f"{file}: the file is empty (0 bytes)")
-    return file
 
 
 def refuse_input(out: Path, source: Path) -> None:
@@ -42,7 +59,11 @@ def refuse_input(out: Path, source: Path) -> None:
     ConfigError
         ``out`` is ``source``, by whatever name.
     """
-    if source.exists() and out.exists() and out.samefile(source):
+    try:
+        is_same = source.exists() and out.exists() and out.samefile(source)
+    except OSError:  # whoever reads the one, or writes the other, says why that cannot be
+        return
+    if is_same:
         raise ConfigError(f"--out {out}: this is the input, which would be lost; choose another name")
 
 

@@ -14,7 +14,7 @@ from numpy import ndarray
 from numpy.lib.stride_tricks import sliding_window_view
 
 from octodon.data._fasta_index import refuse_other_index
-from octodon.data._files import GZIP_MAGIC, existing_file, one_line, open_binary
+from octodon.data._files import GZIP_MAGIC, existing_file, one_line, open_binary, reading
 from octodon.errors import DataError
 from octodon.registry import suggest
 from octodon.seq.codes import INVALID_CODE, N_CODE, codes_from_bytes
@@ -126,7 +126,7 @@ def open_genome(path: str | Path) -> Genome:
         an earlier file, or a large file without index.
     """
     file = existing_file(path)
-    with file.open("rb") as stream:
+    with reading(file), file.open("rb") as stream:
         zipped = stream.read(2) == GZIP_MAGIC
     needed = [f"{file}.fai", *([f"{file}.gzi"] if zipped else [])]
     if all(Path(name).is_file() for name in needed):
