@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 import octodon.data.genome
 from octodon.artifact.bundle import save
 from octodon.cli.main import app, main
+from octodon.data.assemble import row_ids
 from octodon.data.genome import open_genome
 from octodon.distillation.student import Student
 from octodon.ensemble.network import FittedNetwork
@@ -31,6 +32,7 @@ from octodon.seeds import derive_seed
 from octodon.seq.codes import as_codes, encode, random_codes
 from octodon.variants.effects import Effects, effects_of
 from octodon.variants.null import Null, shuffled_null
+from octodon.variants.pairs import read_pairs
 from octodon.variants.read import NOT_BASES, SAME, SYMBOLIC, Variants, read_variants
 from octodon.variants.reference import (
     AMBIGUOUS,
@@ -527,6 +529,24 @@ def test_pairs_of_sequences_need_no_genome(tmp_path: Path) -> None:
         )
     with pytest.raises(DataError, match="no column 'alt2'"):
         score_pairs(LinearEnsemble(), tmp_path / "p.tsv", tmp_path / "o.csv", alt="alt2")
+
+
+def test_rows_without_a_name_are_counted_through_all_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "p.tsv").write_text("ref\talt\n" + "ACGT\tACGA\n" * 200)
+    monkeypatch.setattr("octodon.data._batches._BLOCK_BYTES", 100)
+    made = []
+
+    def counted(n: int, first: int) -> np.ndarray:
+        made.append(n)
+        return row_ids(n, first=first)
+
+    monkeypatch.setattr("octodon.variants.pairs.row_ids", counted)
+    blocks = [ids.tolist() for ids, _, _ in read_pairs(tmp_path / "p.tsv", "ref", "alt", None, 4)]
+    assert len(blocks) > 10
+    assert [name for block in blocks for name in block] == [f"row{row}" for row in range(1, 201)]
+    assert sum(made) == 200  # no name is made again for each later block
 
 
 def test_what_cannot_be_scored_is_one_line(fasta: Path, tmp_path: Path) -> None:

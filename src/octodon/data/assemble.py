@@ -225,6 +225,6 @@ def _refuse_constant(examples: Examples, where: str) -> None:
             )
 
 
-def row_ids(n: int, prefix: str = "row") -> ndarray:
-    """Return "row1", "row2", ... for rows without a name."""
-    return np.char.add(prefix, np.arange(1, n + 1).astype(np.str_))
+def row_ids(n: int, prefix: str = "row", first: int = 1) -> ndarray:
+    """Return "row1", "row2", ... for ``n`` rows without a name, counted from ``first``."""
+    return np.char.add(prefix, np.arange(first, first + n).astype(np.str_))

@@ -12,6 +12,7 @@ from numpy import ndarray
 from octodon.data._arrow import texts_of
 from octodon.data._batches import TEXT
 from octodon.data._files import existing_file, plain_suffix
+from octodon.data.assemble import row_ids
 from octodon.data.formats.fasta import FASTA_SUFFIXES, fasta_blocks
 from octodon.data.formats.table import coded_batches
 from octodon.data.lengths import LengthPolicy, PolicyName, as_policy
@@ -78,7 +79,7 @@ def _table_blocks(
     n_rows = 0
     for batch, codes in coded_batches(path, sequence, types, policy, delimiter):
         if id is None:
-            ids = np.char.add("row", np.arange(n_rows + 1, n_rows + len(codes) + 1).astype(np.str_))
+            ids = row_ids(len(codes), first=n_rows + 1)
         else:
             ids = texts_of([batch.column(id)])
             empty = np.flatnonzero(ids == "")

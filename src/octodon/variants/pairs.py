@@ -31,7 +31,7 @@ def read_pairs(
         refs, alts = (
             coder.column(batch.column(name)) for coder, name in zip(coders, (ref, alt), strict=True)
         )
-        ids = row_ids(n + len(refs))[n:] if id is None else texts_of([batch.column(id)])
+        ids = row_ids(len(refs), first=n + 1) if id is None else texts_of([batch.column(id)])
         n += len(refs)
         for at in range(0, len(refs), 4096):
             yield ids[at : at + 4096], refs[at : at + 4096], np.ascontiguousarray(alts[at : at + 4096])
