@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -180,6 +181,23 @@ def make_folder(path: Path) -> None:
     except OSError as error:
         raise RunError(
             f"cannot make the folder {path}: {error.strerror}; choose another one, or check permissions"
+        ) from None
+
+
+def refuse_unwritable(folder: Path) -> None:
+    """Refuse a folder in which no file can be made; asked before work whose result is to be written there.
+
+    Raises
+    ------
+    RunError
+        No such folder, no permission, no space.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise RunError(
+            f"cannot write into {folder}: {error.strerror}; check folder, space and permissions"
         ) from None
 
 

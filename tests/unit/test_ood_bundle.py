@@ -11,9 +11,10 @@ from tiny import LENGTH, ensemble, examples
 from typer.testing import CliRunner
 
 from octodon.artifact.bundle import load, save
+from octodon.artifact.detector import write_detector
 from octodon.cli.main import app
 from octodon.distillation.student import Student
-from octodon.errors import BundleError, DataError
+from octodon.errors import BundleError, DataError, RunError
 from octodon.models.observe import features_in_batches
 from octodon.ood import scores
 from octodon.predict.ood import fit_ood
@@ -139,6 +140,26 @@ def test_the_command_fits_into_the_bundle(student: Student, tmp_path: Path) -> N
     made = load(tmp_path / "student")
     assert made.detector is not None
     assert made.detector.threshold == 95
+
+
+def test_a_bundle_that_may_not_be_written_is_one_line_before_the_fit(
+    student: Student, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(fit_ood(student, examples(200), device="cpu"), tmp_path / "student")
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("octodon.artifact.detector.Path.unlink", forbidden)
+    with pytest.raises(RunError, match=r"cannot write .*ood.safetensors: Permission denied; check folder"):
+        write_detector(tmp_path / "student", fit_ood(student, examples(200), device="cpu").detector)
+    monkeypatch.undo()
+    assert load(tmp_path / "student").detector is not None  # the earlier one, whole
+    monkeypatch.setattr("tempfile.TemporaryFile", forbidden)
+    command = ["ood", str(tmp_path / "student"), str(tmp_path / "not_read.toml"), "--device", "cpu"]
+    result = CliRunner().invoke(app, command)
+    assert isinstance(result.exception, RunError), result.output
+    assert str(result.exception).endswith("student: Permission denied; check folder, space and permissions")
 
 
 def test_the_command_fits_on_the_rows_that_trained_the_networks(student: Student, tmp_path: Path) -> None:

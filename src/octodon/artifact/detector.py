@@ -29,9 +29,9 @@ def write_detector(folder: Path, detector: Detector) -> Path:
         They cannot be written.
     """
     arrays = {f"learnt.{name}": np.ascontiguousarray(values) for name, values in detector.arrays.items()}
-    (folder / CARD).unlink(missing_ok=True)  # a card never stands beside the arrays of another detector
     with atomic_file(folder / ARRAYS) as partial:
         partial.write_bytes(to_bytes(arrays | {_QUANTILES: np.ascontiguousarray(detector.quantiles)}))
+        (folder / CARD).unlink(missing_ok=True)  # a card never stands beside the arrays of another detector
     write_json(folder / CARD, {"score": detector.score, "threshold_percentile": detector.threshold})
     return folder / CARD
 

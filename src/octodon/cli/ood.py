@@ -46,6 +46,7 @@ def ood(
     from octodon.artifact.bundle import load
     from octodon.artifact.detector import write_detector
     from octodon.artifact.selftest import write_selftest
+    from octodon.atomic import refuse_unwritable
     from octodon.cli.output import say
     from octodon.errors import ConfigError
     from octodon.experiment.config import load_config
@@ -59,6 +60,7 @@ def ood(
             f"{bundle}: is calibrated by the score of its detector, another one would make that wrong; calibrate it by another "
             f"method first (octodon calibrate)"
         )
+    refuse_unwritable(bundle)
     # not the table's: the rows that trained the networks, thinned and without what leaked, as for the run's own detector
     train = prepare(load_config(experiment, set or [])).subset("train")
     fitted = fit_ood(
