@@ -102,6 +102,7 @@ def test_what_cannot_be_drawn_is_one_line(tmp_path: Path) -> None:
 
     refused(DataError, "no variant on 'b'; Known: HLA:1, NA, a", str(path), "--region", "b")
     refused(ConfigError, "expected CONTIG or CONTIG:FIRST-LAST", str(path), "--region", "a:x")
+    refused(ConfigError, "expected CONTIG or CONTIG:FIRST-LAST", str(path), "--region", "a:,-,")
     refused(ConfigError, "ends before it starts", str(path), "--region", "a:9-3")
     refused(DataError, "no variant in this region", str(path), "--region", "a:90-95")
     refused(ConfigError, "no effect on 'z'", str(path), "--region", "a", "--target", "z")

@@ -1,11 +1,28 @@
 """Length policies against sequences that can be read by eye."""
 
+import json
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
-from octodon.data.lengths import LengthPolicy, apply_lengths
+from octodon.cli.options import policy_of
+from octodon.data.lengths import REFUSE, LengthPolicy, apply_lengths
 from octodon.errors import ConfigError, DataError
 from octodon.seq.codes import decode, encode
+
+
+@pytest.mark.parametrize(
+    "config", ["paper.toml", {"data": "x.tsv"}, {"data": {"length": 3}}, None, {"data": {}}]
+)
+def test_a_provenance_of_somebody_else_names_no_policy(tmp_path: Path, config: Any):
+    (tmp_path / "provenance.json").write_text(json.dumps({"config": config}))
+    assert policy_of(tmp_path, None, "", "") == REFUSE
+    (tmp_path / "provenance.json").write_text(
+        '{"config": {"data": {"length": {"policy": "crop", "length_bp": 4}}}}'
+    )
+    assert policy_of(tmp_path, None, "", "") == LengthPolicy(policy="crop", length_bp=4)
 
 
 def apply(sequences: list[str], policy: LengthPolicy) -> list[str]:

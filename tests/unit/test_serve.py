@@ -636,6 +636,10 @@ def test_a_service_that_cannot_be_is_refused_at_the_start(
         port = taken.getsockname()[1]
         with pytest.raises(RunError, match=rf"cannot listen at 127.0.0.1, port {port}: .*another --port"):
             run(service, host="127.0.0.1", port=port)
+    with pytest.raises(
+        RunError, match=r"cannot listen at models\.\.example, port 0: .* or a --host of this machine"
+    ):
+        run(service, host="models..example", port=0)
     monkeypatch.delitem(sys.modules, "octodon.serve.start")
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     result = CliRunner().invoke(cli, ["serve", str(folder / "student")])

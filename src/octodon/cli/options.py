@@ -121,7 +121,9 @@ def policy_of(bundle: Path, length: Length | None, left_flank: str, right_flank:
     if length is not None:
         # any length: the page knows that of the model
         return LengthPolicy(policy=length.value, length_bp=1, left_flank=left_flank, right_flank=right_flank)
-    read_as = read_provenance(bundle).get("config", {}).get("data", {}).get("length")
+    read_as: Any = read_provenance(bundle)
+    for key in ("config", "data", "length"):  # what somebody else gave as provenance may be anything
+        read_as = read_as.get(key) if isinstance(read_as, dict) else None
     try:
         return LengthPolicy(**read_as) if isinstance(read_as, dict) else REFUSE
     except (ConfigError, TypeError):

@@ -60,7 +60,7 @@ def targets_of(table: pd.DataFrame, target: str | None) -> list[str]:
 def _parsed(region: str, contigs: list[str]) -> tuple[str, int, int | None]:
     if region in contigs:  # names may hold a colon
         return region, 0, None
-    found = re.fullmatch(r"(.+):([\d,]+)-([\d,]+)", region)
+    found = re.fullmatch(r"(.+):(\d[\d,]*)-(\d[\d,]*)", region)
     if found is None:
         if ":" in region:
             raise ConfigError(
