@@ -3,15 +3,18 @@
 import json
 import shutil
 import subprocess
+from importlib.resources import files
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from exported import random_sequences, small_student
 
+from octodon.predict.stream import header_as_text, rows_as_text
 from octodon.seq.codes import decode
 from octodon.serve.alleles import MutationsIn, read_alleles
 from octodon.serve.limits import Limits, Refusal
@@ -29,6 +32,20 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("served") / "page.html"
     file.write_text(page_of(Service(small_student(length=LENGTH), device="cpu")))
     return file
+
+
+def test_the_flag_of_the_table_is_spelt_as_by_predict() -> None:
+    program = shutil.which("node")
+    if program is None:
+        pytest.skip("no node here; install it to run the script of the page")
+    code = (files("octodon.handover") / "page" / "core.js").read_text()
+    code += """;const columns = { ood_score: [1, 99.5], ood: [0, 1] };
+        console.log(JSON.stringify(octodonCore.tsv(octodonCore.tableColumns({ targets: [] }, ["a", "b"], columns), 2)));"""
+    said = subprocess.run([program, "-e", code], capture_output=True, text=True, timeout=60)
+    assert said.returncode == 0, said.stderr
+    table = pa.table({"id": ["a", "b"], "ood_score": [1, 99.5], "ood": [False, True]})
+    expected = header_as_text(table.schema.names, "\t") + rows_as_text(table, "\t")
+    assert json.loads(said.stdout).encode() == expected
 
 
 def shown_by(page: Path, **case: Any) -> dict[str, Any]:

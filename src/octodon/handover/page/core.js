@@ -129,7 +129,7 @@ const octodonCore = (() => {
     });
     if (columns.ood_score) {
       made.push(["ood_score", (row) => columns.ood_score[row]]);
-      made.push(["ood", (row) => (columns.ood[row] ? "True" : "False")]);
+      made.push(["ood", (row) => (columns.ood[row] ? "true" : "false")]);
     }
     if (card.interval) made.push(["interval", () => card.interval]);
     return made;
