@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -23,14 +24,17 @@ from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from octodon.artifact.bundle import load, save
-from octodon.attribution.attribute import attribute
+from octodon.attribution.attribute import INSTEAD, attribute
+from octodon.attribution.record import Attribution
 from octodon.cli.main import app as cli
 from octodon.data.lengths import LengthPolicy
 from octodon.errors import ConfigError, DataError, OctodonError, RunError
 from octodon.seq.codes import decode
 from octodon.serve.app import make_app
+from octodon.serve.explain import AttributeOptions, _cost_of_map
 from octodon.serve.hosts import accepted_hosts, is_loopback, refuse_no_names
 from octodon.serve.limits import Limits
+from octodon.serve.rows import join_maps
 from octodon.serve.service import Service
 from octodon.serve.start import run
 
@@ -469,6 +473,110 @@ def test_maps_are_those_of_attribute_and_logos_are_pictures(client: TestClient, 
     assert picture.headers["content-type"].startswith("image/svg+xml")
     assert b"<svg" in picture.content[:600]
     assert b"</svg>" in picture.content[-20:]
+
+
+def empty_maps(model: Any, codes: np.ndarray, ids: Any, *, method: str, **_: Any) -> Attribution:
+    """Stand in for ``attribute`` where it is the time that counts."""
+    maps = np.zeros((len(codes), 4, codes.shape[1]), dtype=np.float32)
+    return Attribution(ids=np.array(ids), codes=codes, maps=maps, method=method, output="activity")
+
+
+def test_maps_of_one_request_leave_others_their_turn_and_end_with_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = started(folder, limits=Limits(sequences=10, waiting=5000, seconds=4.0))
+    application = make_app(service)
+    entered, go, asked = threading.Semaphore(0), threading.Semaphore(0), []
+
+    def held(model: Any, codes: np.ndarray, *given: Any, **how: Any) -> Attribution:
+        asked.append(len(codes))
+        entered.release()
+        go.acquire(timeout=20)
+        return empty_maps(model, codes, *given, **how)
+
+    monkeypatch.setattr("octodon.serve.explain.attribute", held)
+
+    async def together() -> list[httpx2.Response]:
+        transport = httpx2.ASGITransport(application)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
+            path = "/attribute?target=Dev&background=50"
+            maps = asyncio.create_task(client.post(path, json={"sequences": [GOOD] * 6}))
+            await asyncio.to_thread(entered.acquire)
+            assert service.gauges()["octodon_waiting_sequences"][1] == 6 * 50 * 5
+            other = asyncio.create_task(client.post("/predict", json={"sequences": [GOOD]}))
+            while service.gauges()["octodon_waiting_sequences"][1] < 6 * 50 * 5 + 1:
+                await asyncio.sleep(0.005)
+            go.release()  # the first map only
+            return [await other, await maps]
+
+    other, maps = asyncio.run(together())
+    assert (other.status_code, maps.status_code) == (200, 503)
+    assert "took longer than 4 s" in maps.json()["error"]
+    go.release(20)
+    assert service.worker.stop(20.0)
+    assert asked == [1, 1]  # what nobody waits for is not begun
+
+
+def test_a_request_for_many_maps_counts_them_all_and_leaves_places_to_others(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = started(folder)
+    held: list[float] = []
+
+    def noted(model: Any, *given: Any, **how: Any) -> Attribution:
+        held.append(service.gauges()["octodon_waiting_sequences"][1])
+        return empty_maps(model, *given, **how)
+
+    monkeypatch.setattr("octodon.serve.explain.attribute", noted)
+    with TestClient(make_app(service)) as client:
+        for path in (
+            "method=ism",
+            "background=3",
+            "method=integrated_gradients&background=1",
+            "background=9",
+        ):
+            for n in (1, 6):
+                answer = client.post(f"/attribute?target=Dev&{path}", json={"sequences": [GOOD] * n})
+                assert answer.status_code == 200, answer.text
+    service.worker.stop(10.0)
+    half = LIMITS.waiting / 2
+    assert list(dict.fromkeys(held)) == [100, half, 15, 90, 80, 45]
+    model = tiny.ensemble()
+    options = AttributeOptions(method="ism")
+    assert _cost_of_map(Service(model, device="cpu"), options) == 100 * len(model.members)
+
+
+def test_maps_of_a_request_are_by_one_method_as_those_of_attribute(
+    client: TestClient, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes = random_sequences(3, LENGTH, seed=11, n_share=0)
+
+    def misfit(model: Any, given: np.ndarray, *ids: Any, method: str, **how: Any) -> Any:
+        if method == "deep_lift_shap" and (given[0] == codes[1]).all():
+            return replace(attribute(model, given, *ids, method=INSTEAD, **how), fallback="why")
+        return attribute(model, given, *ids, method=method, **how)
+
+    monkeypatch.setattr("octodon.serve.explain.attribute", misfit)
+    said = client.post("/attribute?target=Dev&background=4", json={"sequences": decode(codes)}).json()
+    assert (said["method"], said["fallback"]) == ("deep_lift_shap", "why")
+    for row in range(3):
+        alone = attribute(
+            service.model, codes[row : row + 1], method=INSTEAD, target="Dev", background=4, device="cpu"
+        )
+        table = pd.DataFrame(said["table"])[row * LENGTH : (row + 1) * LENGTH]
+        np.testing.assert_allclose(table["contribution"], alone.observed[0], atol=1e-6)
+    found = attribute(tiny.ensemble(), random_sequences(3, tiny.LENGTH), target="gc", method="saliency")
+    rows = [
+        replace(
+            found,
+            ids=found.ids[[i]],
+            codes=found.codes[[i]],
+            maps=found.maps[[i]],
+            member_maps=found.member_maps[:, [i]],
+        )
+        for i in range(3)
+    ]
+    np.testing.assert_array_equal(join_maps(rows).observed_std, found.observed_std)
 
 
 def test_a_name_in_a_logo_is_text(client: TestClient) -> None:

@@ -31,6 +31,8 @@ _logger = logging.getLogger(__name__)
 
 BLOCK = 16
 """Sequences at once; their references, or mutants, multiply."""
+INSTEAD = "integrated_gradients"
+"""The method by which all maps are made where the one that was asked for does not fit one of them."""
 
 
 def attribute(
@@ -107,7 +109,7 @@ def attribute(
         _logger.warning("%s: %s", method, fallback)
         if not all(piece.fallback for parts in pieces for piece in parts):
             # Maps are compared between members and sequences: all by one method.
-            pieces = job.run(methods["integrated_gradients"]())
+            pieces = job.run(methods[INSTEAD]())
     found = [_join(parts) for parts in pieces]
     maps = np.stack([one.maps.float().cpu().numpy() for one in found])
     return Attribution(

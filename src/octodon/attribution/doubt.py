@@ -26,15 +26,25 @@ def doubt_beneath(
     output, target, how
         As the maps were asked for from ``attribute``; of a difference of targets the first one's doubt is shown.
     """
+    asked = asked_of_doubt(model, found, output=output, target=target)
+    doubt = None if asked is None else attribute(model, found.codes[:rows], **how | asked)
+    std, label = beneath_of(found, doubt)
+    return None if std is None else std[:rows], label
+
+
+def asked_of_doubt(
+    model: Any, found: Attribution, *, output: str, target: Any = None
+) -> dict[str, Any] | None:
+    """Return what further maps show the doubt of maps, as options of ``attribute``; None where their members do, or none can."""
+    if found.observed_std is not None or not isinstance(model, Student) or output != "activity":
+        return None
+    return {"output": "epistemic_std", "target": target[0] if isinstance(target, tuple) else target}
+
+
+def beneath_of(found: Attribution, doubt: Attribution | None) -> tuple[Float[ndarray, "n l"] | None, str]:
+    """Return the uncertainty of maps, with those that ``asked_of_doubt`` asked for, and what to call it; None where there is none."""
     if found.observed_std is not None:
-        return found.observed_std[:rows], "std over\nmembers"
-    if not isinstance(model, Student) or output != "activity":
+        return found.observed_std, "std over\nmembers"
+    if doubt is None:
         return None, ""
-    doubt = attribute(
-        model,
-        found.codes[:rows],
-        output="epistemic_std",
-        target=target[0] if isinstance(target, tuple) else target,
-        **how,
-    )
     return np.abs(doubt.observed), "to epistemic\nstd, size"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -13,20 +13,25 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 from pydantic import Field
 
-from octodon.attribution.attribute import attribute
-from octodon.attribution.doubt import doubt_beneath
+from octodon.attribution.attribute import INSTEAD, attribute
+from octodon.attribution.doubt import asked_of_doubt, beneath_of
+from octodon.attribution.methods import methods
 from octodon.attribution.record import Attribution
 from octodon.attribution.scalar import target_minus
+from octodon.ensemble.ensemble import Ensemble
 from octodon.report.logo import logo_figure
 from octodon.seq.codes import ALPHABET
 from octodon.serve.bodies import LengthOptions
 from octodon.serve.limits import Refusal
+from octodon.serve.rows import join_maps
 from octodon.serve.service import Service
 
 MOST_MAPS = 16
 """A map takes the model for itself, for as long as it lasts."""
 _COST = 100
-"""Sequences that a map costs about as much as: 20 references or a mutant of each base, forward and backward."""
+"""Sequences that a map without references costs about as much as: a mutant of each base."""
+_COST_OF_REFERENCE = 5
+"""The same of one reference, forward and backward, at each point of a path."""
 
 
 class AttributeOptions(LengthOptions):
@@ -57,13 +62,31 @@ async def explain(
     Raises
     ------
     Refusal
-        413 for more than ``MOST_MAPS``.
+        413 for more than ``MOST_MAPS``; 503 where too much waits already.
     ConfigError
         For a method, output or target that is not there.
     """
     if len(codes) > MOST_MAPS:
         raise Refusal(413, f"{len(codes):,} sequences, at most {MOST_MAPS} maps in one request")
-    return await service.call(lambda: _explain(service, ids, codes, options), cost=_COST * len(codes))
+    how: dict[str, Any] = {
+        "output": options.output,
+        "target": target_minus(options.target, options.minus),
+        "method": options.method,
+        "background": options.background,
+        "seed": options.seed,
+        "device": service.device,
+    }
+    with service.places(len(codes) * _cost_of_map(service, options)):
+        found = await _maps(service, ids, codes, **how)
+        if options.format != "svg":
+            return Explained(found=found, svg=None)
+        beneath, label = None, ""
+        if "epistemic_std" in service.outputs:
+            asked = asked_of_doubt(service.model, found, output=options.output, target=how["target"])
+            doubt = None if asked is None else await _maps(service, ids, codes, **how | asked)
+            beneath, label = beneath_of(found, doubt)
+        # by the model's thread, too: matplotlib bears one at a time
+        return Explained(found=found, svg=await service.call(lambda: _drawn(found, beneath, label)))
 
 
 def maps_frame(found: Attribution) -> pd.DataFrame:
@@ -84,24 +107,35 @@ def maps_frame(found: Attribution) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _explain(
-    service: Service, ids: list[str], codes: UInt8[ndarray, "n l"], options: AttributeOptions
-) -> Explained:
-    how = {
-        "output": options.output,
-        "target": target_minus(options.target, options.minus),
-        "method": options.method,
-        "background": options.background,
-        "seed": options.seed,
-        "device": service.device,
-    }
-    found = attribute(service.model, codes, ids, **how)
-    if options.format != "svg":
-        return Explained(found=found, svg=None)
-    beneath, label = None, ""
-    if "epistemic_std" in service.outputs:
-        beneath, label = doubt_beneath(service.model, found, len(codes), **how)
-    return Explained(found=found, svg=_drawn(found, beneath, label))
+def _cost_of_map(service: Service, options: AttributeOptions) -> int:
+    """Return about how many sequences could be predicted in the time of one map."""
+    way = methods[options.method]
+    members = len(service.model.members) if isinstance(service.model, Ensemble) else 1
+    points = getattr(way(), "steps", 1)
+    return members * (_COST_OF_REFERENCE * options.background * points if way.needs_background else _COST)
+
+
+async def _maps(
+    service: Service, ids: list[str], codes: UInt8[ndarray, "n l"], *, method: str, **how: Any
+) -> Attribution:
+    """Return maps that are made one by one, so that others have their turn between and who has given up is not served on.
+
+    A call that has begun cannot be stopped: one for all would hold the model beyond the time of its request.
+    """
+
+    async def ask(row: int, way: str) -> Attribution:
+        one = slice(row, row + 1)
+        return await service.call(lambda: attribute(service.model, codes[one], ids[one], method=way, **how))
+
+    found: list[Attribution] = []
+    fallback = ""
+    for row in range(len(codes)):
+        found.append(await ask(row, INSTEAD if fallback else method))
+        if found[-1].fallback:
+            fallback = found[-1].fallback
+            # as ``attribute`` does it: maps are compared between sequences, so all by one method
+            found[:row] = [await ask(earlier, INSTEAD) for earlier in range(row)]
+    return replace(join_maps(found), method=method, fallback=fallback)
 
 
 def _drawn(found: Attribution, beneath: Float[ndarray, "n l"] | None, label: str) -> bytes:

@@ -134,10 +134,18 @@ class Service:
             ]
         return join_rows(parts)
 
-    async def call(self, function: Callable[[], Said], cost: int) -> Said:
-        """Return what a function says that needs the model for itself, and costs about as much as so many sequences."""
-        with self._admitted(min(cost, self.limits.waiting)):
-            return await _result(self.worker.call(function))
+    @contextmanager
+    def places(self, cost: int) -> Iterator[None]:
+        """Hold places for calls that cost together about as much as so many sequences; Refusal (503) where there are none.
+
+        Half of all places at most: one request, however large, leaves some to others, who have their turn between its calls.
+        """
+        with self._admitted(min(cost, max(1, self.limits.waiting // 2))):
+            yield
+
+    async def call(self, function: Callable[[], Said]) -> Said:
+        """Return what a function says that needs the model for itself, for a short time; asked for within ``places``."""
+        return await _result(self.worker.call(function))
 
     def gauges(self) -> dict[str, tuple[str, float]]:
         """Return values of this moment by name, each with its meaning."""
