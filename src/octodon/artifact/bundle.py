@@ -241,9 +241,8 @@ def _read_config(folder: Path) -> dict[str, Any]:
             )
         config = json.loads(path.read_text())
         version = config["format"]
-    except (
-        OSError
-    ) as error:  # a name that is too long, such as a sequence in the place of a folder; no permission
+    except OSError as error:
+        # a name that is too long, such as a sequence in the place of a folder; no permission
         raise BundleError(
             f"{str(folder)[:80]}: no bundle can be read here ({error.strerror}); give a folder that you may read, for example "
             f"run/student"

@@ -31,9 +31,8 @@ def existing_file(path: str | Path) -> Path:
     file = Path(path).expanduser()
     try:
         _refuse_other_kinds(file)
-    except (
-        OSError
-    ) as error:  # a name that is too long, such as a sequence in the place of its file; no permission
+    except OSError as error:
+        # a name that is too long, such as a sequence in the place of its file; no permission
         raise DataError(
             f"{str(file)[:80]}: cannot be read: {error.strerror}; give the path of a file that you may read"
         ) from None

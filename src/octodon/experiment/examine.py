@@ -39,10 +39,8 @@ def examine(stages: Stages) -> None:
         start = time.perf_counter()
         try:
             stages.say(f"{name}: {make(stages, models)}")
-        except (
-            OctodonError,
-            RuntimeError,
-        ) as error:  # RuntimeError: a GPU without the memory, an operation that it has not
+        except (OctodonError, RuntimeError) as error:
+            # RuntimeError: a GPU without the memory, an operation that it has not
             reason = " ".join(str(error).split())[:300]
             stages.say(f"{name}: not examined: {reason}")
             stages.folder.event(f"{name} not examined", reason=reason)

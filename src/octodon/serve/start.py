@@ -87,10 +87,8 @@ def _listen(host: str, port: int) -> socket.socket:
         except OSError:
             listening.close()
             raise
-    except (
-        OSError,
-        UnicodeError,
-    ) as error:  # UnicodeError: no name that there can be, such as "models..example"
+    except (OSError, UnicodeError) as error:
+        # UnicodeError: no name that there can be, such as "models..example"
         raise RunError(
             f"cannot listen at {host}, port {port}: {error}; choose another --port, or a --host of this machine"
         ) from None

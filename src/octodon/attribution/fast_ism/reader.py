@@ -37,10 +37,8 @@ def read_mutants(network: nn.Module, x: Float[Tensor, "n 4 l"], fast: bool = Tru
         try:
             with torch.no_grad():
                 return _fast(network, x)
-        except (
-            UnsupportedError,
-            RuntimeError,
-        ) as error:  # torch raises the latter for shapes that do not fit
+        except (UnsupportedError, RuntimeError) as error:
+            # torch raises the latter for shapes that do not fit
             _logger.debug("saturation mutagenesis: every mutant in full, since %s", str(error).split("\n")[0])
     with torch.no_grad():
         return _plain(network, x)
