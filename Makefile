@@ -25,8 +25,10 @@ docs: $(STAMP)
 	$(BIN)/mkdocs build --strict
 
 # Runs the notebooks in place, at the size that readers see (the tests run them in a smaller one).
+# promoters.ipynb reads a table from the folder OCTODON_DATA; without it, it is left as it is.
+NOTEBOOKS := docs/notebooks/simulated_tour.ipynb docs/notebooks/variants.ipynb $(if $(OCTODON_DATA),docs/notebooks/promoters.ipynb)
 notebooks: $(STAMP)
-	$(BIN)/jupyter nbconvert --to notebook --execute --inplace docs/notebooks/*.ipynb
+	$(if $(OCTODON_DATA),OCTODON_DATA="$(abspath $(OCTODON_DATA))") $(BIN)/jupyter nbconvert --to notebook --execute --inplace $(NOTEBOOKS)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("octodon needs Python 3.11 or newer, got " + sys.version.split()[0] + "; call: make PYTHON=python3.11 ...") if sys.version_info < (3, 11) else None'

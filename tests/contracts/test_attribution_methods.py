@@ -1,5 +1,7 @@
 """What every attribution method must satisfy; runs over the registry, so that a new file is tested by being there."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -26,6 +28,11 @@ class Network(nn.Module):
         return self.dense(nn.functional.max_pool1d(x, 2).flatten(1))
 
 
+def against(method: str, shuffles: int) -> dict[str, Any]:
+    """The background, of methods that have one."""
+    return {"background": shuffles} if methods[method].needs_background else {}
+
+
 @pytest.fixture(scope="module")
 def network() -> nn.Module:
     torch.manual_seed(0)
@@ -34,7 +41,7 @@ def network() -> nn.Module:
 
 def test_maps_are_finite_float32_and_the_same_every_time(method: str, network: nn.Module) -> None:
     first, second = (
-        attribute(network, CODES, method=method, target=1, background=3, seed=5) for _ in range(2)
+        attribute(network, CODES, method=method, target=1, **against(method, 3), seed=5) for _ in range(2)
     )
     assert first.maps.shape == (4, 4, LENGTH)
     assert first.maps.dtype == np.float32
@@ -44,13 +51,24 @@ def test_maps_are_finite_float32_and_the_same_every_time(method: str, network: n
 
 
 def test_rows_follow_their_sequences(method: str, network: nn.Module) -> None:
-    """Maps move with their rows; a method with random points draws them by row and cannot."""
+    """Maps move with their rows, random points included."""
     order = np.array([2, 0, 3, 1])
     whole, moved = (
-        attribute(network, codes, method=method, target=0, background=3) for codes in (CODES, CODES[order])
+        attribute(network, codes, method=method, target=0, **against(method, 3))
+        for codes in (CODES, CODES[order])
     )
-    if method != "gradient_shap":
-        np.testing.assert_allclose(moved.maps, whole.maps[order], atol=1e-6)
+    np.testing.assert_allclose(moved.maps, whole.maps[order], atol=1e-6)
+    alone = attribute(network, CODES[[2]], method=method, target=0, **against(method, 3))
+    np.testing.assert_allclose(alone.maps[0], whole.maps[2], atol=1e-6)
+
+
+def test_a_background_is_refused_where_it_would_change_nothing(method: str, network: nn.Module) -> None:
+    if methods[method].needs_background:
+        few, many = (attribute(network, CODES, method=method, target=0, background=k).maps for k in (1, 4))
+        assert not np.allclose(few, many)
+        return
+    with pytest.raises(ConfigError, match=f"background: {method} compares with none"):
+        attribute(network, CODES, method=method, target=0, background=3)
 
 
 def test_only_what_the_output_depends_on_matters(method: str) -> None:
@@ -58,7 +76,7 @@ def test_only_what_the_output_depends_on_matters(method: str) -> None:
         def forward(self, x: Tensor) -> Tensor:
             return torch.tanh(x[:, 1:3, 8:12].sum((1, 2)))[:, None]
 
-    maps = attribute(Middle(), CODES, method=method, background=3).maps
+    maps = attribute(Middle(), CODES, method=method, **against(method, 3)).maps
     elsewhere = np.r_[0:8, 12:LENGTH]
     np.testing.assert_allclose(maps[:, :, elsewhere], 0, atol=1e-7)
     assert np.abs(maps[:, :, 8:12]).max() > 1e-4
@@ -66,7 +84,7 @@ def test_only_what_the_output_depends_on_matters(method: str) -> None:
 
 def test_twice_the_output_is_twice_the_map(method: str, network: nn.Module) -> None:
     once, twice = (
-        attribute(network, CODES, method=method, output=lambda m, k=k: k * m.mean[:, 0], background=3)
+        attribute(network, CODES, method=method, output=lambda m, k=k: k * m.mean[:, 0], **against(method, 3))
         for k in (1, 2)
     )
     np.testing.assert_allclose(twice.maps, 2 * once.maps, atol=1e-6)
@@ -75,7 +93,7 @@ def test_twice_the_output_is_twice_the_map(method: str, network: nn.Module) -> N
 def test_the_network_comes_back_as_found(method: str, network: nn.Module) -> None:
     network.train()
     before = [value.clone() for value in network.state_dict().values()]
-    attribute(network, CODES, method=method, target=0, background=2)
+    attribute(network, CODES, method=method, target=0, **against(method, 2))
     assert all(module.training for module in network.modules())
     assert not any(module._forward_hooks or module._backward_hooks for module in network.modules())
     assert all(parameter.grad is None for parameter in network.parameters())

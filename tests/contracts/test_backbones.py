@@ -1,6 +1,7 @@
 """What every backbone promises. A new file in the registry's folder is tested here without an edit."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from octodon.models import layers
 from octodon.models.backbones import backbones
 from octodon.models.model import Model, ModelConfig, build_model
 from octodon.seq.onehot import one_hot
+from octodon.training.config import TrainingConfig
+from octodon.training.loop import LabelledCodes, fit
 
 every_backbone = pytest.mark.parametrize("name", list(backbones))
 
@@ -66,6 +69,18 @@ def test_input_and_every_parameter_get_a_gradient(name: str) -> None:
     gradients = {"input": x.grad} | {key: p.grad for key, p in model.named_parameters()}
     dead = [key for key, g in gradients.items() if g is None or not torch.isfinite(g).all() or not g.any()]
     assert not dead
+
+
+@every_backbone
+def test_an_epoch_trains_it_and_keeps_its_best_weights(name: str) -> None:
+    """Whatever its parts are called: "second" is also what a head calls a backbone of its own."""
+    model = build_model(replace(_config(name), head="standardised_mean"), seed=0)
+    codes = torch.randint(4, (8, _short(name)), dtype=torch.uint8)
+    data = LabelledCodes(codes=codes, labels={"activity": torch.randn(8, 2)})
+    before = {key: value.clone() for key, value in model.named_parameters()}
+    history = fit(model, data, data, TrainingConfig(epochs=2, batch_size=8, precision="float32"), seed=0)
+    assert len(history) == 2
+    assert any(not torch.equal(value, before[key]) for key, value in model.named_parameters())
 
 
 @every_backbone

@@ -1,6 +1,8 @@
 """Measures of likeness and variability of maps, and the study that compares a student with single members."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from typer.testing import CliRunner
 from octodon.artifact.bundle import save
 from octodon.attribution.attribute import attribute
 from octodon.attribution.compare import StudyMaps, compare
+from octodon.attribution.record import Attribution
 from octodon.attribution.similarity import (
     cosine,
     motif_recall,
@@ -195,6 +198,31 @@ def test_logos_are_of_the_average_map_and_of_the_student_that_was_kept() -> None
         np.testing.assert_allclose(rows["ensemble"], np.mean(of_base, axis=0), rtol=1e-4, atol=1e-6)
         np.testing.assert_allclose(rows["ensemble_std"], np.std(of_base, axis=0), rtol=1e-4, atol=1e-6)
         np.testing.assert_allclose(rows["student"], of_base[1], rtol=1e-4, atol=1e-6)
+
+
+def test_members_and_students_are_compared_by_one_method_and_the_reason_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Members do not fit DeepLIFT, the student does: all are explained by what does not ask."""
+    asked = []
+
+    def explained(model: object, codes: np.ndarray, **how: Any) -> Attribution:
+        asked.append((type(model).__name__, how["method"]))
+        found = attribute(model, codes, **how | {"method": "saliency", "background": None})
+        fell = how["method"] == "deep_lift_shap" and isinstance(model, Ensemble)
+        return replace(found, fallback="integrated_gradients instead: 3 % off" if fell else "")
+
+    monkeypatch.setattr("octodon.experiment.attribution_study.attribute", explained)
+    student = Student(
+        model=ensemble().model, target_names=TARGETS, units="log2", fitted=ensemble().members[0]
+    )
+    found = study(ensemble(), [student], examples().subset("test"), sequences=4, targets=["gc"], device="cpu")
+    assert asked == [("Ensemble", "deep_lift_shap"), ("Student", "deep_lift_shap"),
+                     ("Ensemble", "integrated_gradients"), ("Student", "integrated_gradients")]  # fmt: skip
+    assert found.notes == ("gc, members: integrated_gradients instead: 3 % off",)
+    write_study(found, tmp_path)
+    assert study_settings(tmp_path) == found.settings
+    assert "3 % off" in (tmp_path / "results" / "attribution_study.json").read_text()
 
 
 def test_what_cannot_be_studied_is_refused(tmp_path: Path) -> None:

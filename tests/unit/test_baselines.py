@@ -123,6 +123,14 @@ def test_without_dropout_layers_nothing_is_trained() -> None:
         _train("mc_dropout", backbone=Plain)
 
 
+@pytest.mark.parametrize("name", ["ensemble", "mc_dropout"])
+def test_networks_learn_what_the_preset_says_unless_told_otherwise(name: str) -> None:
+    small = {"members": 2} if name == "ensemble" else {"passes": 2}
+    assert _train(name, preset="paper", settings=small).model.head == "mean"
+    own = small | {"head": "gaussian_replicates"}
+    assert _train(name, preset="paper", settings=own).model.head == "gaussian_replicates"
+
+
 def test_the_ensemble_is_that_of_train() -> None:
     direct = octodon.train(
         _data(), TinyBackbone, members=2, training=TRAINING, processes=0, device="cpu", progress=False

@@ -64,6 +64,13 @@ def test_the_second_backbone_is_narrower_where_the_backbone_has_a_width() -> Non
     weights = _model(width=0.5).state_dict()
     assert len(weights["backbone.second.convs.0.weight"]) == round(256 * 0.5 * share)
     assert narrower(TinyBackbone, {"channels": 4}, 0.5) == {"channels": 4}
+
+    class Channels(TinyBackbone):
+        def __init__(self, length: int, width: int = 9) -> None:
+            super().__init__(length, channels=width)
+
+    assert narrower(Channels, {}, 0.5) == {"width": 4}  # a number of channels stays whole
+    assert narrower(Channels, {"width": 1}, 0.5) == {"width": 1}
     tiny = _model(TinyBackbone, channels=4)
     assert tiny(_x()).shape == (16, 2, 2)
 
@@ -107,6 +114,8 @@ def test_the_second_backbone_is_kept_from_its_own_best_epoch() -> None:
         "backbone.first.w": 2.0,
         "head.second.b": 1.0,
     }
+    alone = keep_best({}, {"backbone.second.w": torch.tensor(3.0)}, True, None)  # a part of one backbone
+    assert float(alone["backbone.second.w"]) == 3.0
     weights[1]["head.second.b"] += 5  # the live weights go on
     assert float(best["head.second.b"]) == 1.0
 

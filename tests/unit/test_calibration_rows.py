@@ -55,6 +55,10 @@ def test_groups_of_the_split_stay_together():
     assert done.n_rows == 100
     chosen = rows_of(done.examples, "calibration")
     assert not set(gene[chosen]) & set(gene[rows_of(done.examples, "valid")])
+    # by the column of the split, where that was split by one: nobody has to say it again
+    recorded = replace(data, columns={"gene": gene}, split_groups="gene")
+    again = set_aside_calibration(recorded, 0.5, seed=0).examples
+    np.testing.assert_array_equal(again.splits, done.examples.splits)
 
 
 def test_rows_whose_copy_trains_stay_in_valid():

@@ -120,6 +120,11 @@ def test_every_file_names_parts_that_exist(path, data):
     assert set(one.poster.published_as.values()) <= set(read_published()["target"])
 
 
+def test_members_too_few_for_the_attribution_study_are_refused_before_any_is_trained(data):
+    with pytest.raises(ConfigError, match=r"ensemble\.members: 2; octodon reproduce needs at least 3"):
+        load_experiment("deepstarr", data=data, overrides=["ensemble.members=2"])
+
+
 def test_settings_given_win_over_those_of_the_experiment(data):
     one = load_experiment(
         "deepstarr", data=data, overrides=["ensemble.members=3"], fractions=[0.5], sequences=7

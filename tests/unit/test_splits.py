@@ -1,5 +1,7 @@
 """Splits: whole groups are assigned, leaks are found, refused or dropped, synonyms are exact."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -63,6 +65,14 @@ def test_group_keeps_the_column_and_the_family_together(families):
     assert not straddling(element // 2, split.splits)
     with pytest.raises(DataError, match="no column 'gen'; did you mean 'gene'"):
         examples.split(by="group", column="gen")
+    genes = examples.columns["gene"].astype(str).astype(object)
+    genes[[7, 8]] = "", "NA"  # as a table has them: one family of all that have none would fill a split
+    some = replace(examples, columns=examples.columns | {"gene": genes})
+    for way in ("group", "fold"):
+        with pytest.raises(
+            DataError, match=r"group column 'gene': 2 of 300 rows have no value \(first: row 8"
+        ):
+            some.split(by=way, column="gene")
 
 
 def test_folds_are_even_and_whole(families):
@@ -276,8 +286,11 @@ def test_leaks_are_refused_dropped_or_allowed(leaking):
 def test_drop_that_empties_a_split_is_refused():
     codes = random_codes((2, 25), np.random.default_rng(0))
     examples = examples_of(codes[[0, 0, 1]], splits=["train", "test", "valid"])
-    with pytest.raises(DataError, match="no rows in train"):
+    with pytest.raises(DataError, match="'drop' leaves no rows in train"):
         refuse_leaks(examples, "drop")
+    codes = random_codes((4, 25), np.random.default_rng(0))
+    without_test = examples_of(codes[[0, 1, 1, 2]], splits=["train", "train", "valid", "valid"])
+    assert len(refuse_leaks(without_test, "drop")) == 3  # whoever trains asks for no test rows
 
 
 def test_split_takes_on_leak_itself(leaking):

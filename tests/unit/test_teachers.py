@@ -1,6 +1,7 @@
 """Teachers: networks of ours, torch modules from elsewhere, tables of what members predict."""
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,21 @@ def test_a_module_with_another_output_or_listed_twice_is_refused() -> None:
     twice = _modules()[:2]
     with pytest.raises(DataError, match="a module is listed twice"):
         ModuleTeachers(modules=[*twice, twice[0]], target_names=TARGETS).predict_members(codes)
+
+
+def test_a_module_that_gives_no_number_is_refused_not_taken_for_a_missing_label() -> None:
+    class Broken(Foreign):
+        def forward(self, x: Tensor) -> Tensor:
+            said = super().forward(x)
+            return torch.where(x[:, 0, :1] > 0, torch.nan, said)
+
+    codes = examples().codes
+    count = int((codes[:, 0] == 0).sum())
+    modules = [*_modules(), Broken(ensemble().network(0))]
+    with pytest.raises(
+        DataError, match=f"teacher Broken: {count} of {len(codes)} sequences have a prediction that is no"
+    ):
+        ModuleTeachers(modules=modules, target_names=TARGETS).predict_members(codes)
 
 
 def test_teachers_of_other_targets_are_refused() -> None:
@@ -208,3 +224,14 @@ def test_align_carries_the_noise_along() -> None:
         ids=np.array(list("abcd"), dtype=object), target_names=("t",), mean=mean, aleatoric_std=mean + 1
     )
     np.testing.assert_array_equal(align(said, ["c"]).aleatoric_std, mean[:, [2]] + 1)
+
+
+def test_distilling_judges_leaks_as_training_does() -> None:
+    data = examples(60)
+    codes = data.codes.copy()
+    codes[np.flatnonzero(data.splits == "test")[0]] = codes[np.flatnonzero(data.splits == "train")[0]]
+    leaking = replace(data, codes=codes)
+    with pytest.raises(DataError, match="straddle"):
+        distill(_modules(), leaking, progress=False)
+    with pytest.raises(DataError, match="the examples have no target"):
+        distill([], replace(data, targets=data.targets[:, :0], target_names=()), progress=False)

@@ -626,3 +626,18 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert message in said
     assert said.count("\n") == 1
     assert not (tmp_path / "o.tsv").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "refused"),
+    [
+        (
+            ("--vcf", "a.vcf", "--fasta", "g.fa", "--id", "x", "--ref-column", "r"),
+            "--ref-column, --id: for --table",
+        ),
+        (("--table", "p.tsv", "--max-ref-mismatch", "0.5"), "--max-ref-mismatch: for --vcf"),
+    ],
+)
+def test_options_of_the_other_input_are_refused_not_ignored(given: tuple[str, ...], refused: str) -> None:
+    with pytest.raises(ConfigError, match=refused):
+        CliRunner().invoke(app, ["variants", "nowhere", *given, "--out", "o.tsv"], catch_exceptions=False)

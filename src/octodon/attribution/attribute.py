@@ -70,7 +70,8 @@ def attribute(
     member : int, "each" or None
         One member of an ensemble, each by itself (maps averaged), or the ensemble.
     background : int or sequences, optional
-        Number of dinucleotide shuffles of each sequence (default 20), or a set of sequences shared by all.
+        Number of dinucleotide shuffles of each sequence (default 20), or a set of sequences shared by all; of methods that
+        compare with such.
     seed : int
         Of the shuffles and of random points.
     device : str
@@ -83,13 +84,15 @@ def attribute(
     Raises
     ------
     ConfigError
-        For a method, option, output, target or member that is not there.
+        For a method, option, output, target or member that is not there; a background for a method that has none.
     DataError
         For no sequence, a letter that is no base, another number of ids, or a background of another length.
     BundleError
         For sequences of another length than the model's.
     """
     way = _method(method, options or {})
+    if background is not None and not way.needs_background:
+        raise ConfigError(f"background: {method} compares with none; leave it out, or use deep_lift_shap")
     explained = explain(model, output, target, member)
     codes = as_codes(sequences)
     codes = check_length(codes, explained.length if explained.length is not None else codes.shape[1])
@@ -160,7 +163,7 @@ class _Job:
                 references = references.unflatten(0, chosen.shape[:2])
             for number, scalar in enumerate(scalars):
                 with evaluating(scalar):
-                    pieces[number].append(way(scalar, x, references, derive_seed(self.seed, "points", start)))
+                    pieces[number].append(way(scalar, x, references, derive_seed(self.seed, "points")))
                 done += len(block)
                 if self.on_rows is not None:
                     self.on_rows(done, len(self.codes) * len(scalars))

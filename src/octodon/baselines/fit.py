@@ -81,7 +81,7 @@ class _TrainHere:
     training: dict[str, Any]
     where: dict[str, Any]
 
-    def __call__(self, *, members: int | None, head: str, training: Mapping[str, Any]) -> Ensemble:
+    def __call__(self, *, members: int | None, head: str | None, training: Mapping[str, Any]) -> Ensemble:
         return train(
             self.data,
             self.model.backbone,

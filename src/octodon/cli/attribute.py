@@ -68,13 +68,13 @@ def attribute(
         typer.Option("--member", metavar="K|each", help="For an ensemble: one member (0-based), or each."),
     ] = None,
     background: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--background",
             metavar="N|FILE",
-            help="What contributions are relative to: N dinucleotide shuffles of each sequence, or a file of sequences.",
+            help="What contributions are relative to: N dinucleotide shuffles of each sequence, or a file of sequences; default 20.",
         ),
-    ] = "20",
+    ] = None,
     seed: MapSeed = 0,
     logos: Annotated[
         int,
@@ -113,7 +113,7 @@ def attribute(
     model = load(bundle, backbone=backbone)
     ids, codes = _read(sequences, sequence, id)
     intervals = tracks.intervals_of(ids, codes.shape[1]) if track is not None else None
-    shuffles = int(background) if background.isdigit() else _read(Path(background), sequence, id)[1]
+    relative_to = None if background is None else _background(background, sequence, id)
     with counting("maps", quiet) as count:
         found = attribute(
             model,
@@ -123,7 +123,7 @@ def attribute(
             output=output,
             target=wanted,
             member=int(member) if member is not None and member.isdigit() else member,
-            background=shuffles,
+            background=relative_to,
             seed=seed,
             device=device.value,
             on_rows=count,
@@ -141,7 +141,7 @@ def attribute(
             output=output,
             target=wanted,
             method=method,
-            background=shuffles,
+            background=relative_to,
             seed=seed,
             device=device.value,
         )
@@ -171,6 +171,11 @@ def _read(path: Path, sequence: str, id: str | None) -> tuple[list[str], ndarray
     return ids, np.concatenate(codes)
 
 
+def _background(text: str, sequence: str, id: str | None) -> int | ndarray:
+    """Return the number of shuffles, or the sequences of a file."""
+    return int(text) if text.isdigit() else _read(Path(text), sequence, id)[1]
+
+
 def _draw(found: Attribution, beneath: ndarray | None, label: str, count: int, out: Path) -> None:
     from octodon.report.logo import logo_figure
 
@@ -183,4 +188,5 @@ def _draw(found: Attribution, beneath: ndarray | None, label: str, count: int, o
         out,
         units=found.units,
         std_label=label,
+        first=1,
     )

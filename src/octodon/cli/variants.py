@@ -42,11 +42,15 @@ def variants(
         typer.Option("--table", help="Instead of a VCF: a table with one sequence for each allele."),
     ] = None,
     ref_column: Annotated[
-        str, typer.Option("--ref-column", metavar="COLUMN", help="Column of the reference sequences.")
-    ] = "ref",
+        str | None,
+        typer.Option(
+            "--ref-column", metavar="COLUMN", help="Column of the reference sequences; default ref."
+        ),
+    ] = None,
     alt_column: Annotated[
-        str, typer.Option("--alt-column", metavar="COLUMN", help="Column of the alternatives.")
-    ] = "alt",
+        str | None,
+        typer.Option("--alt-column", metavar="COLUMN", help="Column of the alternatives; default alt."),
+    ] = None,
     id: Id = None,
     offsets: Annotated[
         str,
@@ -61,12 +65,12 @@ def variants(
     ] = EdgePolicy.SKIP,
     both_strands: Annotated[bool, typer.Option("--both-strands", help="Average over both strands.")] = False,
     max_ref_mismatch: Annotated[
-        float,
+        float | None,
         typer.Option(
             "--max-ref-mismatch",
-            help="Share of REF alleles that may differ from the FASTA (they are skipped); above it all is refused.",
+            help="Share of REF alleles that may differ from the FASTA (they are skipped); above it all is refused; default 0.01.",
         ),
-    ] = 0.01,
+    ] = None,
     null: Annotated[
         int,
         typer.Option(
@@ -91,11 +95,17 @@ def variants(
 
     if (vcf is None) == (table is None) or (vcf is None) != (fasta is None):
         raise ConfigError("variants: give --vcf with its --fasta, or --table")
+    of_tables = {"--ref-column": ref_column, "--alt-column": alt_column, "--id": id}
+    other = of_tables if table is None else {"--max-ref-mismatch": max_ref_mismatch}
+    if given := [name for name, value in other.items() if value is not None]:
+        raise ConfigError(
+            f"variants: {', '.join(given)}: for {'--table' if table is None else '--vcf'}; leave it out"
+        )
     options = VariantOptions(
         offsets_bp=_offsets(offsets),
         edge=edge.value,
         both_strands=both_strands,
-        max_ref_mismatch=max_ref_mismatch,
+        max_ref_mismatch=0.01 if max_ref_mismatch is None else max_ref_mismatch,
         null=null,
         level=level,
         seed=seed,
@@ -104,7 +114,7 @@ def variants(
     predictor = load(bundle, backbone=backbone)
     with counting("variants", quiet) as count:
         if table is not None:
-            columns = {"ref": ref_column, "alt": alt_column, "id": id}
+            columns = {"ref": ref_column or "ref", "alt": alt_column or "alt", "id": id}
             report = score_pairs(predictor, table, out, options, **columns, on_variants=count)
         else:
             with open_genome(cast(Path, fasta)) as genome:

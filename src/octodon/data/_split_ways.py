@@ -102,7 +102,7 @@ def _by_group(
 ) -> ndarray:
     if column is None:
         raise ConfigError("split by group: which column holds the groups? give column = 'NAME'")
-    return _fractions(examples, valid, test, seed, _column(examples, column))
+    return _fractions(examples, valid, test, seed, _groups(examples, column))
 
 
 def _fractions(examples: Examples, valid: float, test: float, seed: int, *groups: ndarray) -> ndarray:
@@ -130,7 +130,7 @@ def _by_fold(
 ) -> ndarray:
     if fold >= folds:
         raise ConfigError(f"split.fold: {fold}, expected 0 to {folds - 1} (split.folds = {folds})")
-    groups = () if column is None else (_column(examples, column),)
+    groups = () if column is None else (_groups(examples, column),)
     part = fold_labels(related_groups(examples.codes, examples.ids, *groups), folds, seed)
     return np.select([part == fold, part == (fold + 1) % folds], ["test", "valid"], "train")
 
@@ -183,6 +183,16 @@ def _column(examples: Examples, column: str) -> ndarray:
         hint = suggest(column, known) if known else "no column was read; list it among the columns to read"
         raise DataError(f"split: no column {column!r}; {hint}")
     return examples.columns[column]
+
+
+def _groups(examples: Examples, column: str) -> ndarray:
+    """Return the group of every row as text; refuses rows without one, which would be one large family."""
+    text = _text(_column(examples, column))
+    if text.null_count:
+        raise DataError(
+            f"split: group column {column!r}: {_missing(examples, text)}; give each its own group, or leave those rows out"
+        )
+    return text.to_numpy(zero_copy_only=False)
 
 
 def _text(values: Any) -> Any:

@@ -52,8 +52,8 @@ def set_aside_calibration(
         Share of the validation rows, above 0 and below 1.
     seed : int
     groups : sequence of (n,) arrays
-        Further labels by which the rows were split (gene, element family ...): rows with equal values stay together, so
-        that calibration rows are as new to the networks as test rows are.
+        Labels by which the rows were split (gene, element family ...): rows with equal values stay together, so that
+        calibration rows are as new to the networks as test rows are. Default: the column by which ``Examples.split`` did it.
 
     Raises
     ------
@@ -69,6 +69,8 @@ def set_aside_calibration(
     if own:
         refuse_seen(examples)
         return SetAside(examples=examples, n_rows=own, why="split of the table")
+    if not groups and examples.split_groups is not None:
+        groups = (examples.columns[examples.split_groups],)
     families = related_groups(examples.codes, examples.ids, *groups)
     is_valid = given == "valid"
     n_valid = int(is_valid.sum())

@@ -182,7 +182,13 @@ def refuse_leaks(examples: Examples, on_leak: str = "refuse") -> Examples:
         count = int((leaks.redundant & (examples.splits == split)).sum())
         if count:
             dropped[f"{split} rows related to a row of another split"] = count
-    return refuse_empty(replace(kept, dropped=dropped))
+    emptied = [name for name in split_sizes(examples) if name not in split_sizes(kept)]
+    if emptied:
+        raise DataError(
+            f"split: on_leak = 'drop' leaves no rows in {', '.join(emptied)}: all are related to rows of another split; "
+            f"split by 'fraction'"
+        )
+    return replace(kept, dropped=dropped)
 
 
 def check_way(by: Any) -> str:

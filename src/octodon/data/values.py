@@ -14,8 +14,10 @@ def require_values(train: Examples) -> None:
     Raises
     ------
     DataError
-        With the target's name.
+        With the target's name; without any target.
     """
+    if not train.target_names:
+        raise DataError("train: the examples have no target; name at least one (targets=...)")
     for name, values in zip(train.target_names, train.targets.T, strict=True):
         if not np.isfinite(values).any():
             raise DataError(

@@ -15,6 +15,8 @@ from torch import nn
 
 from octodon.atomic import atomic_folder
 from octodon.data.examples import Examples
+from octodon.data.splits import refuse_leaks
+from octodon.data.values import require_values
 from octodon.distillation.cached import CachedTeachers
 from octodon.distillation.config import DISTILL_PRESETS, DistillConfig, StudentTraining
 from octodon.distillation.dynamic import batches_of
@@ -192,6 +194,7 @@ def distill(
     labels: str | None = None,
     pool: str | Path | None = None,
     training: StudentTraining | Mapping[str, Any] | None = None,
+    on_leak: str = "refuse",
     processes: int | None = None,
     device: str = "auto",
     progress: bool = True,
@@ -219,6 +222,8 @@ def distill(
         members that left them out (``octodon.train(..., folds=5)``). Default "auto": left out from 4 copies on.
     pool : path, optional
         FASTA of further sequences, without measurements, that the teachers label.
+    on_leak : {"refuse", "drop", "allow"}
+        What to do when related sequences straddle the splits of ``data``; as ``octodon.train`` was told.
 
     Returns
     -------
@@ -229,6 +234,8 @@ def distill(
     DataError, ConfigError, RunError
         As ``distil_students``.
     """
+    data = refuse_leaks(data, on_leak)
+    require_values(data.subset("train"))
     base = teachers.model if isinstance(teachers, Ensemble) else None
     model = ModelConfig(
         backbone=backbone or (base.backbone if base else "deepstarr"),

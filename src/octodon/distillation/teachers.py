@@ -87,7 +87,14 @@ class ModuleTeachers:
                         f"sequences, expected ({len(batch)}, {len(self.target_names)}): one column per target"
                     )
                 outputs.append(output.float().cpu().numpy())
-        return np.concatenate(outputs)
+        found = np.concatenate(outputs)
+        wrong = int((~np.isfinite(found)).any(axis=1).sum())
+        if wrong:  # a label that is missing, to whoever reads it
+            raise DataError(
+                f"teacher {type(module).__name__}: {wrong:,} of {len(found):,} sequences have a prediction that is no number; "
+                f"leave this module out"
+            )
+        return found
 
 
 def read_member_predictions(path: str | Path, target_names: Sequence[str]) -> MemberPredictions:

@@ -16,8 +16,9 @@ from numpy import ndarray
 
 from octodon.artifact.bundle import load
 from octodon.atomic import settled, write_json, write_text
-from octodon.attribution.attribute import attribute
+from octodon.attribution.attribute import INSTEAD, attribute
 from octodon.attribution.compare import StudyMaps, compare, observed
+from octodon.attribution.methods import methods
 from octodon.attribution.record import Attribution, centred, one_hot_of
 from octodon.data.examples import Examples
 from octodon.distillation.student import Student
@@ -32,6 +33,8 @@ from octodon.seq.codes import decode
 MOST_SEQUENCES = 1000
 """The published study's: the test sequences of highest measured activity, chosen per target."""
 SETTINGS = "results/attribution_study.json"
+_NOTES = "notes"
+"""Beside the settings in their file: by what else maps were made where the method did not fit."""
 """In the folder of a run: what its study was asked for."""
 LOGOS = 3
 """Of these, as many as a report draws base by base."""
@@ -241,6 +244,13 @@ class _How:
         """Return the centred maps of members and students, and what the method fell back to."""
         of_members = [self._explain(ensemble, codes, target)]
         of_students = [self._explain(student, codes, target) for student in students]
+        fallen = [bool(one.fallback) for one in (*of_members, *of_students)]
+        if any(fallen) and not all(fallen):
+            # members and students are compared: all by one method
+            instead = replace(self, method=INSTEAD)
+            of_members = [_noted(instead._explain(ensemble, codes, target), of_members[0])]
+            pairs = zip(students, of_students, strict=True)
+            of_students = [_noted(instead._explain(student, codes, target), one) for student, one in pairs]
         notes = [
             f"{target}, {role}: {one.fallback}"
             for role, explained in (("members", of_members), ("students", of_students))
@@ -258,11 +268,16 @@ class _How:
             codes,
             method=self.method,
             target=target,
-            background=self.background,
+            background=self.background if methods[self.method].needs_background else None,
             seed=self.seed,
             device=self.device,
             on_rows=self.on_maps,
         )
+
+
+def _noted(anew: Attribution, before: Attribution) -> Attribution:
+    """Return maps that were made anew, with the reason why those before had to be."""
+    return replace(anew, fallback=before.fallback)
 
 
 def _stacked(explained: Sequence[Attribution]) -> Float[ndarray, "m n 4 l"]:
@@ -327,11 +342,14 @@ def write_study(found: Study, run: Path) -> list[Path]:
         write_parquet(frame, file)
     similarity_figure(found.per_sequence, files[3])
     variability_figure(found.per_sequence, files[4])
-    write_json(run / SETTINGS, found.settings)
+    write_json(run / SETTINGS, found.settings | {_NOTES: list(found.notes)})
     return [*files, run / SETTINGS]
 
 
 def study_settings(run: Path) -> dict[str, Any] | None:
     """Return the ``Study.settings`` of the study in the folder of a run; None where there is none that is whole."""
     file = run / SETTINGS
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+    if not file.is_file():
+        return None
+    kept = json.loads(file.read_text(encoding="utf-8"))
+    return {name: value for name, value in kept.items() if name != _NOTES}

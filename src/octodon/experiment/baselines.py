@@ -56,10 +56,11 @@ class _TrainInFolder:
     folder: Path
     execution: Execution
 
-    def __call__(self, *, members: int | None, head: str, training: Mapping[str, Any]) -> Ensemble:
+    def __call__(self, *, members: int | None, head: str | None, training: Mapping[str, Any]) -> Ensemble:
         settings = self.config.ensemble
+        head = resolve_head(settings.head if head is None else head, self.data)
         changed = MemberTraining(**merge(settings.training.model_dump(), training))
-        update = {"members": members or settings.members, "head": resolve_head(head, self.data), "folds": 1}
+        update = {"members": members or settings.members, "head": head, "folds": 1}
         return train_ensemble(
             self.data,
             self.model,

@@ -72,10 +72,7 @@ def prepare(config: ExperimentConfig) -> Examples:
     examples = refuse_leaks(examples, on_leak=config.split.get("on_leak", "refuse"))
     if config.calibrate.method != "none":
         seed = derive_seed(config.seed, "calibration rows")
-        groups = examples.split_groups
-        together = () if groups is None else (examples.columns[groups],)
-        share = config.calibrate.fraction_of_valid
-        examples = set_aside_calibration(examples, share, seed, together).examples
+        examples = set_aside_calibration(examples, config.calibrate.fraction_of_valid, seed).examples
     if config.train_fraction < 1:
         examples = subsample(examples, config.train_fraction, seed=config.seed)
     return examples

@@ -53,4 +53,6 @@ def narrower(backbone_class: type, options: Mapping[str, Any], share: float) -> 
     if known is None:
         return dict(options)
     width = options.get("width", known.default)
-    return {**options, "width": width * share}
+    # a number of channels stays a whole one; a factor may be written as 1, too
+    narrow = max(1, round(width * share)) if isinstance(known.default, int) else width * share
+    return {**options, "width": narrow}

@@ -72,7 +72,7 @@ async def explain(
         "output": options.output,
         "target": target_minus(options.target, options.minus),
         "method": options.method,
-        "background": options.background,
+        "background": options.background if methods[options.method].needs_background else None,
         "seed": options.seed,
         "device": service.device,
     }
@@ -141,7 +141,8 @@ async def _maps(
 def _drawn(found: Attribution, beneath: Float[ndarray, "n l"] | None, label: str) -> bytes:
     with tempfile.TemporaryDirectory(prefix="octodon-") as folder:
         out = Path(folder) / "logos.svg"
-        titles = [f"{name}: {found.output}" for name in found.ids]
+        by = f" (by {INSTEAD}: {found.method} did not fit)" if found.fallback else ""
+        titles = [f"{name}: {found.output}{by}" for name in found.ids]
         logo_figure(
             found.codes, found.observed, beneath, titles, out, units=found.units, std_label=label, first=1
         )

@@ -115,7 +115,8 @@ def fit(
         rate = optimiser.param_groups[0]["lr"]
         is_best = schedule.update(epoch, valid_loss)
         is_best_second = second_loss is not None and schedule.update_second(second_loss)
-        best = keep_best(best, model.state_dict(), is_best, is_best_second)
+        of_second = None if second_loss is None else is_best_second
+        best = keep_best(best, model.state_dict(), is_best, of_second)
         record = EpochRecord(
             epoch=epoch,
             train_loss=train_loss,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -18,6 +19,7 @@ from octodon.attribution.methods._base import (
     gradient,
     hypothetical,
 )
+from octodon.seeds import derive_seed
 
 
 @methods.register("gradient_shap")
@@ -43,12 +45,18 @@ class GradientShap(Method):
     ) -> Explanation:
         """Return the contributions of every base; an unbiased estimate of integrated gradients."""
         assert background is not None
-        generator = torch.Generator().manual_seed(seed)
         average = torch.zeros_like(background)
-        for _ in range(self.samples):
-            share = torch.rand(background.shape[:2], generator=generator, dtype=torch.float64)
-            share = share.to(x)[:, :, None, None]
+        shares = torch.stack([_points(row, self.samples, background.shape[1], seed) for row in x])
+        for share in shares.to(x).unbind(1):
+            share = share[:, :, None, None]
             point = background + share * (x[:, None] - background)
             average += gradient(f, point.flatten(0, 1)).view_as(background) / self.samples
         deltas = difference(f, x, background) - attributed(x, background, average)
         return Explanation(maps=hypothetical(average, background), deltas=deltas)
+
+
+def _points(row: Float[Tensor, "4 l"], samples: int, k: int, seed: int) -> Float[Tensor, "samples k"]:
+    """Return places between each reference and a sequence, from 0 to 1: its own, whatever is explained beside it."""
+    name = hashlib.sha256(row.to(torch.float32).cpu().numpy().tobytes()).hexdigest()
+    generator = torch.Generator().manual_seed(derive_seed(seed, name))
+    return torch.rand((samples, k), generator=generator, dtype=torch.float64)

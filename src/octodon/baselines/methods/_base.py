@@ -18,11 +18,11 @@ class Train(Protocol):
 
     @property
     def model(self) -> ModelConfig:
-        """What a network is, but for its head."""
+        """What a network is, with the head that it has unless another is asked for."""
         ...
 
-    def __call__(self, *, members: int | None, head: str, training: Mapping[str, Any]) -> Ensemble:
-        """Return ``members`` networks with this head (None: as many as the caller has); ``training`` changes settings."""
+    def __call__(self, *, members: int | None, head: str | None, training: Mapping[str, Any]) -> Ensemble:
+        """Return ``members`` networks with this head (None: as many, and the one, as the caller has); ``training`` changes settings."""
         ...
 
 

@@ -20,12 +20,13 @@ class DeepEnsemble(Baseline):
     """Several networks, their disagreement as the epistemic std (Lakshminarayanan et al. 2017)."""
 
     members: int | None = Field(default=None, ge=2, description="networks; default as [ensemble] says, or 10")
-    head: str = Field(default="auto", description="what they learn; see octodon list heads")
+    head: str | None = Field(
+        default=None, description="what they learn (octodon list heads); default: as [ensemble] says"
+    )
 
     def check(self, data: Examples, model: ModelConfig) -> None:
         """Refuse a head that cannot learn from these data."""
-        del model
-        check_member_head(resolve_head(self.head, data), data, "head")
+        check_member_head(resolve_head(self.head or model.head, data), data, "head")
 
     def fit(self, data: Examples, train: Train) -> Ensemble:
         """Return the ensemble that ``octodon.train`` returns."""

@@ -28,12 +28,14 @@ class McDropout(Baseline):
         default=0.25, gt=0, lt=1, description="probability of dropping a unit, in every dropout layer"
     )
     passes: int = Field(default=100, ge=2, description="answers for each sequence")
-    head: str = Field(default="auto", description="what the network learns; see octodon list heads")
+    head: str | None = Field(
+        default=None, description="what the network learns (octodon list heads); default: as [ensemble] says"
+    )
 
     def check(self, data: Examples, model: ModelConfig) -> None:
         """Refuse a backbone without dropout, or a head that cannot learn from these data."""
         require_dropout(build_model(model, seed=0))
-        check_member_head(resolve_head(self.head, data), data, "head")
+        check_member_head(resolve_head(self.head or model.head, data), data, "head")
 
     def fit(self, data: Examples, train: Train) -> Ensemble:
         """Return the network as an ensemble of one whose passes count as members."""

@@ -140,7 +140,8 @@ class StackMember:
         self.history.append(record)
         if record.is_best or record.is_best_second:
             now = state.weights(row, names)
-            self.best = keep_best(self.best, now, record.is_best, record.is_best_second)
+            of_second = None if record.second_loss is None else record.is_best_second
+            self.best = keep_best(self.best, now, record.is_best, of_second)
         log(record)
         return not self.is_over
 

@@ -87,7 +87,9 @@ class Stepper:
         self._optimiser = _optimiser(self.state, config, self.rate)
         self.eager_because: str | None = None if capture else "not asked for"
         self._graph: torch.cuda.CUDAGraph | None = None
-        if capture:
+        if capture and not self.full_steps:
+            self.eager_because = "an epoch is less than one batch"
+        elif capture:
             shape = (members, config.batch_size, 4, train.codes.shape[1])
             self._inputs = torch.zeros(
                 shape if config.augment else 0, dtype=self.state.flat.dtype, device=device
@@ -212,7 +214,7 @@ class Stepper:
         tensors = self.state.tensors() | {"counter": self.counter, "totals": self.totals}
         before = {name: value.clone() for name, value in tensors.items()}
         try:
-            self._graph = captured(self._captured_step)
+            self._graph = captured(self._captured_step, self.counter.zero_)
         except RuntimeError as error:
             self.eager_because = (str(error).splitlines() or [type(error).__name__])[0]
             logger.warning(
@@ -227,8 +229,14 @@ def epoch_orders(members: Sequence[MemberEpoch], n: int) -> ndarray:
     return np.stack([epoch_order(member.seed, member.epoch, n) for member in members])
 
 
-def captured(function: Callable[[], None]) -> torch.cuda.CUDAGraph:
+def captured(function: Callable[[], None], rewind: Callable[[], object]) -> torch.cuda.CUDAGraph:
     """Return a CUDA graph of one call, made after some calls on a side stream as PyTorch asks for.
+
+    Parameters
+    ----------
+    function : callable
+    rewind : callable
+        Called before each call: an epoch of few batches ends before the calls do, and the next would read behind its end.
 
     Raises
     ------
@@ -239,7 +247,9 @@ def captured(function: Callable[[], None]) -> torch.cuda.CUDAGraph:
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
         for _ in range(_WARM_UP_STEPS):
+            rewind()
             function()
+        rewind()
     torch.cuda.current_stream().wait_stream(side)
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()

@@ -137,12 +137,18 @@ def load_experiment(
     config = merge(config, {"data": _data(poster, data)})
     for override in overrides:
         config = merge(config, parse_override(override))
+    resolved = resolve(config, where=f"octodon reproduce {what}")
+    if resolved.ensemble.members < 3:
+        raise ConfigError(
+            f"ensemble.members: {resolved.ensemble.members}; octodon reproduce needs at least 3, since each member's maps are "
+            f"compared with the average of the others"
+        )
     return Experiment(
         name=name,
         scale=scale,
         preset=config["preset"],
         poster=poster,
-        config=resolve(config, where=f"octodon reproduce {what}"),
+        config=resolved,
         command=command or shlex.join(["octodon", "reproduce", what, *(["--cell", cell] if cell else [])]),
     )
 

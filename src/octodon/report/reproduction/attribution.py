@@ -21,9 +21,10 @@ def attribution_section(one: Reproduction, table: pd.DataFrame) -> Section | Non
     per_sequence = one.run.attribution_per_sequence
     if per_sequence is None:
         return None
+    notes = "; ".join((one.run.attribution_settings or {}).get("notes", []))
     figure = Figure(
         panels=_panels(one, per_sequence),
-        caption=f"Method {one.method}; test sequences of highest measured activity. Likeness: root mean squared difference to the average map of the ensemble, "
+        caption=f"Method {one.method}{f' ({notes})' if notes else ''}; test sequences of highest measured activity. Likeness: root mean squared difference to the average map of the ensemble, "
         "lower is nearer. Variability over networks of a kind: below the dashed line students vary less."
         + in_place_sentence(one),
         legend=[Key(label=m, colour=COLOURS[m], marker="bar") for m in ("individual", "student")],

@@ -56,6 +56,8 @@ def _boxes(run: RunResults, per_sequence: pd.DataFrame) -> Figure:
             panels.append(Panel(title=target, svg=draw(f"maps-{measure}-{place}", says, paint)))
     asked = run.attribution_settings
     by = f"Maps by {asked['method']} (octodon list methods). " if asked else ""
+    if asked and asked.get("notes"):
+        by += f"It did not fit everywhere ({'; '.join(asked['notes'])}). "
     return Figure(
         title="Likeness to the ensemble's map",
         panels=panels,
