@@ -84,6 +84,16 @@ def test_a_run_and_its_copy_differ_by_nothing(runs, tmp_path):
     assert "No difference in r that 120 sequences can show: Dev <1>, Hk & co." in headline(found)
 
 
+def test_a_run_whose_student_says_one_value_is_not_called_equal(runs, tmp_path):
+    flat = copy_of(runs[0], tmp_path / "flat", lambda table: table.assign(**{f"{TARGETS[0]}_mean": 1.0}))
+    said = headline(compare_runs(runs[0], flat))
+    assert (
+        f"In one of the runs r is undefined (one value predicted for all, or too few measured): {TARGETS[0]}."
+        in said
+    )
+    assert f"show: {TARGETS[0]}" not in said
+
+
 def test_rows_are_joined_by_id_whatever_their_order(runs, found, tmp_path):
     other = copy_of(runs[1], tmp_path / "poor", lambda table: table.sample(frac=1, random_state=1))
     pd.testing.assert_frame_equal(compare_runs(runs[0], other).table, found.table)

@@ -6,8 +6,16 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from octodon.errors import DataError, RunError
+from octodon.metrics.baseline_table import baseline_table
 from octodon.metrics.evaluate import predictions_frame, read_metrics, write_metrics
-from octodon.metrics.summary import format_summary, markdown_table, plain_table, summarise
+from octodon.metrics.summary import (
+    format_summary,
+    markdown_table,
+    mean_of_all,
+    median_of_all,
+    plain_table,
+    summarise,
+)
 from octodon.records import Prediction
 
 
@@ -156,3 +164,13 @@ def test_a_sweep_keeps_its_fractions(frame):
     cells = format_summary(summarise(both))
     assert cells[0][0] == "fraction"
     assert [row[0] for row in cells[1:]] == ["0.25"] * 4 + ["1"] * 4
+
+
+def test_a_mean_over_networks_leaves_none_out():
+    values = pd.Series([0.5, 0.5, np.nan])
+    assert np.isnan(mean_of_all(values))
+    assert np.isnan(median_of_all(values))
+    assert mean_of_all(values[:2]) == median_of_all(values[:2]) == 0.5
+    run = pd.DataFrame({"model": "individual", "index": [0, 1, 2], "split": "test", "target": "t",
+                        "quantity": "activity", "metric": "pearson", "value": values})  # fmt: skip
+    assert baseline_table(run, run.head(0))[1][:3] == ["t", "individual", "-"]

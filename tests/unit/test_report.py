@@ -237,6 +237,37 @@ def test_a_target_that_no_test_sequence_was_measured_for_is_said_and_drawn_empty
     assert "predicts one value" not in said
 
 
+def test_the_worst_corner_is_the_one_that_falls_short_beyond_chance_not_the_most_certain(tmp_path):
+    run = write_run(tmp_path / "run")
+    path = run / "results" / "coverage.tsv"
+    cells = pd.read_csv(path, sep="\t", keep_default_na=False)
+    cells = cells.loc[
+        (cells["model"] == "student") & (cells["target"] == TARGETS[0]) & (cells["level"] == 0.9)
+    ]
+    one = cells.iloc[[0]].assign(stratum="kind")
+    large = one.assign(cell="promoter", n=2000, coverage=0.85)  # 7.5 standard errors below
+    small = one.assign(cell="silencer", n=25, coverage=0.52)  # 6.3, but most are outside
+    pd.concat([large, small]).to_csv(path, sep="\t", index=False)
+    (corner,) = [one for one in verdict_of(run).findings if one.name.startswith("Worst corner")]
+    assert "52% where kind is silencer" in corner.says
+    assert corner.status is Status.FAIL
+
+
+def test_what_is_undefined_of_one_target_is_not_passed_over(tmp_path):
+    run = write_run(tmp_path / "run")
+    metrics = read_metrics(run / "results" / "metrics.tsv")
+    of = (
+        (metrics["model"] == "student")
+        & (metrics["quantity"] == "epistemic")
+        & (metrics["metric"] == "pearson")
+    )
+    metrics.loc[of & (metrics["target"] == TARGETS[1]), "value"] = np.nan  # one std for every sequence
+    write_metrics(metrics, run / "results" / "metrics.tsv")
+    (found,) = [one for one in verdict_of(run).findings if one.name.startswith("Epistemic")]
+    assert found.status is Status.FAIL
+    assert f"{TARGETS[1]} r undefined" in found.says
+
+
 def test_given_teachers_are_counted_and_the_command_that_repeats_says_so(tmp_path):
     given = write_run(tmp_path / "given")
     config = (given / "config.toml").read_text()

@@ -211,7 +211,7 @@ def test_findings_follow_from_the_numbers():
     found = claims(table_of(**scores))
     assert all(claim.holds for claim in found)
     assert [claim.ours for claim in found[:2]] == [
-        "at 2 of 2 amounts of data; with all of it 0.670 against 0.600",
+        "at 2 of 2 amounts of data; with the most of it 0.670 against 0.600",
         "70%",
     ]
     assert found[1].published == "75%"

@@ -6,13 +6,17 @@ import numpy as np
 import pytest
 from tiny import examples
 
+from octodon.calibration.fit import fit_calibration
 from octodon.errors import ConfigError, DataError
 from octodon.experiment.calibrate_config import CalibrateSection
 from octodon.experiment.uncertainty import (
     calibrate_all,
+    calibrated_for,
     check_calibration,
     evaluate_uncertainty,
     named_predictions,
+    replicate_counts,
+    typical_counts,
 )
 from octodon.metrics.spread import LEVELS
 from octodon.records import MemberPredictions, Prediction
@@ -109,6 +113,39 @@ def test_the_level_that_was_asked_for_is_judged_cell_by_cell_too():
     found = evaluate_uncertainty("test", *models(data, "test", 1), made)
     assert set(found.coverage["level"]) == {*LEVELS, 0.85}
     assert found.coverage.query("level == 0.85 and stratum == 'all'")["coverage"].between(0.7, 0.97).all()
+
+
+def test_predictions_of_a_run_have_intervals_for_as_many_replicates_as_each_row_has():
+    rng, data = np.random.default_rng(0), examples(4000)
+    counts = np.where(np.arange(4000)[:, None] % 2, 1, 3) * np.ones((1, 2), dtype=int)
+    replicates = rng.normal(size=(4000, 2, 3)).astype(np.float32)
+    replicates[np.arange(3) >= counts[:, :, None]] = np.nan
+    rows = replace(data, targets=np.nanmean(replicates, axis=2), replicates=replicates)
+    said = Prediction(ids=data.ids, target_names=data.target_names, mean=np.zeros((4000, 2)),
+                      epistemic_std=rng.uniform(0.05, 0.1, (4000, 2)), aleatoric_std=np.ones((4000, 2)))  # fmt: skip
+    truth = rows.targets.astype(np.float64)
+    calibration = fit_calibration(said, truth, method="components", replicates=counts)
+    found = calibrated_for(said, calibration, rows)
+    inside = (found.lower <= truth) & (truth <= found.upper)
+    for n in (1, 3):
+        assert inside[counts == n].mean() == pytest.approx(calibration.level, abs=0.02)
+    assert calibrated_for(said, None, rows) is said
+
+
+def test_values_that_were_not_measured_count_as_what_their_target_has_typically():
+    data = examples(10)
+    counts = np.tile([[3, 1]], (10, 1))
+    targets = data.targets.copy()
+    targets[:6, 0] = np.nan
+    counts[:6, 0] = 0
+    rows = replace(
+        data,
+        targets=targets,
+        replicates=np.where(np.arange(3) < counts[:, :, None], 1.0, np.nan).astype(np.float32),
+    )
+    assert rows.n_replicates is not None
+    assert typical_counts(rows).tolist() == [3, 1]
+    assert replicate_counts(rows).tolist() == [[3, 1]] * 10
 
 
 def test_every_model_is_calibrated_and_scored():

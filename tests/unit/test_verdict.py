@@ -70,7 +70,10 @@ def test_where_all_is_well_nothing_is_left_to_try():
         ("What the student keeps", {"student": 0.74}, Status.PASS),  # 0.04 of 0.08
         ("What the student keeps", {"student": 0.73}, Status.WARN),
         ("What the student keeps", {"student": 0.69}, Status.FAIL),  # below a single member
-        ("What the student keeps", {"ensemble": 0.70, "student": 0.69}, Status.PASS),  # nothing to keep
+        ("What the student keeps", {"ensemble": 0.70, "student": 0.70}, Status.PASS),  # nothing to keep
+        ("What the student keeps", {"ensemble": 0.70, "student": 0.69}, Status.WARN),  # but what a member has
+        ("What the student keeps", {"ensemble": 0.704, "student": 0.40}, Status.FAIL),
+        ("What the student keeps", {"individual": math.nan}, Status.WARN),  # a member collapsed
         ("Coverage", {"coverage": 0.87}, Status.PASS),  # chance allows 0.013 for 2,000, tolerance 0.02
         ("Coverage", {"coverage": 0.86}, Status.WARN),
         ("Coverage", {"coverage": 0.94}, Status.WARN),  # too wide is no virtue
@@ -90,6 +93,7 @@ def test_where_all_is_well_nothing_is_left_to_try():
         ("Epistemic", {"std_ratio": 0.79}, Status.WARN),  # 1 / 0.79 = 1.27
         ("Epistemic", {"std_ratio": 2.1}, Status.FAIL),
         ("Epistemic", {"epistemic": None}, Status.WARN),
+        ("Epistemic", {"epistemic": math.nan}, Status.FAIL),  # the student says one std for all
         ("Data", {"n_test": 249}, Status.WARN),
         ("Does a larger std", {"error_spearman": 0.04}, Status.WARN),  # chance: 1.96 / sqrt(2000) = 0.044
         ("Does a larger std", {"error_spearman": 0.05}, Status.PASS),

@@ -31,7 +31,12 @@ from octodon.experiment.detect import check_detector, detecting
 from octodon.experiment.folder import RunFolder, claim, write_parquet
 from octodon.experiment.prepare import hashes, prepare
 from octodon.experiment.stages import Say, Stages, evaluated_splits
-from octodon.experiment.uncertainty import Calibrations, check_calibration, evaluate_uncertainty
+from octodon.experiment.uncertainty import (
+    Calibrations,
+    calibrated_for,
+    check_calibration,
+    evaluate_uncertainty,
+)
 from octodon.experiment.validate import identify_code
 from octodon.metrics.baseline_table import baseline_table
 from octodon.metrics.evaluate import evaluate_split, predictions_frame, read_metrics, write_metrics
@@ -205,7 +210,7 @@ def _evaluate(stages: Stages, name: str, model: Ensemble) -> pd.DataFrame:
     for split in evaluated_splits(stages.examples, model):
         rows = stages.examples.subset(split)
         said = _ask(stages, model, rows)
-        answer = said if model.calibration is None else model.calibration.apply(said)
+        answer = calibrated_for(said, model.calibration, rows)
         write_parquet(
             predictions_frame(answer, rows.targets), results / f"predictions_{split}_{name}.parquet"
         )

@@ -24,6 +24,7 @@ from octodon.experiment.uncertainty import (
     Calibrations,
     Named,
     Uncertainty,
+    calibrated_for,
     evaluate_uncertainty,
     replicate_counts,
     uncertainty_figures,
@@ -49,11 +50,10 @@ class _Models:
     calibrations: Calibrations
     ridge: KmerRidge
 
-    def of_student(self, said: Answers) -> Prediction:
-        """Return the answer of the student kept, calibrated where it is."""
+    def of_student(self, said: Answers, rows: Examples) -> Prediction:
+        """Return the answer of the student kept, calibrated, where it is, for means of as many replicates as each row has."""
         best = self.trained.best
-        calibration = self.calibrations.by_model.get(("student", best))
-        return said.students[best] if calibration is None else calibration.apply(said.students[best])
+        return calibrated_for(said.students[best], self.calibrations.by_model.get(("student", best)), rows)
 
 
 def evaluate(
@@ -80,7 +80,7 @@ def _evaluate_split(stages: Stages, models: _Models, split: str) -> tuple[pd.Dat
     rows = stages.examples.subset(split)
     members = member_predictions(models.trained.teachers, rows, stages.execution)
     said = models.trained.ask(rows, members, stages.execution.device_here)
-    predictions = predictions_frame(models.of_student(said), rows.targets)
+    predictions = predictions_frame(models.of_student(said, rows), rows.targets)
     write_parquet(predictions, stages.folder.results / f"predictions_{split}.parquet")
     beside, ridge_said = score_beside(models.ridge, rows, split)
     train = stages.examples.subset("train").codes

@@ -23,7 +23,7 @@ from octodon.ensemble.execution import Execution
 from octodon.errors import ConfigError
 from octodon.experiment.finished import load_examples, load_models
 from octodon.experiment.shift_sets import read_set
-from octodon.experiment.uncertainty import for_counts, replicate_counts
+from octodon.experiment.uncertainty import for_counts, replicate_counts, typical_counts
 from octodon.metrics.curves import at_levels
 from octodon.metrics.evaluate import evaluate_split
 from octodon.metrics.spread import LEVELS, Scored, evaluate_spread, spread_of, student_spread
@@ -166,7 +166,8 @@ def make_sets(
         SequenceSet(name=shift.label, codes=shift.of(examples.codes, seed), n_replicates=counts)
         for shift in shifts
     ]
-    return [test, *shifted, *(_as_set(other, rows, counts) for other, rows in others.items())]
+    usual = typical_counts(examples)
+    return [test, *shifted, *(_as_set(other, rows, usual) for other, rows in others.items())]
 
 
 def shift_run(
@@ -276,15 +277,16 @@ def _refuse_split_names(given: Mapping[str, Path], splits: Sequence[str]) -> Non
             )
 
 
-def _as_set(name: str, rows: Examples, counts: int | ndarray) -> SequenceSet:
+def _as_set(name: str, rows: Examples, usual: ndarray) -> SequenceSet:
     if rows.targets.shape[1]:
         measured = rows.targets.astype(np.float64)
         return SequenceSet(
             name=name, codes=rows.codes, measured=measured, n_replicates=replicate_counts(rows)
         )
     # intervals of the width that they would have for a measurement like those of the test set
-    usual = counts if isinstance(counts, int) else int(np.median(counts))
-    return SequenceSet(name=name, codes=rows.codes, n_replicates=usual)
+    return SequenceSet(
+        name=name, codes=rows.codes, n_replicates=np.broadcast_to(usual, (len(rows.codes), len(usual)))
+    )
 
 
 def _evaluate(one: SequenceSet, ensemble: Ensemble, students: Sequence[Student], device: str) -> pd.DataFrame:

@@ -220,8 +220,22 @@ def uncertainty_figures(found: Uncertainty, folder: Path, units: str, student: i
 
 
 def replicate_counts(rows: Examples) -> int | ndarray:
-    """Return of how many replicates each measured value is the mean; 1 where that is not known."""
-    return 1 if rows.n_replicates is None else np.maximum(rows.n_replicates, 1)
+    """Return of how many replicates each measured value is the mean; 1 where that is not known.
+
+    Of a value that was not measured: as many as its target has typically (the median).
+    """
+    if rows.n_replicates is None:
+        return 1
+    counts = np.maximum(rows.n_replicates, 1)
+    return np.where(np.isfinite(rows.targets), counts, typical_counts(rows))
+
+
+def typical_counts(rows: Examples) -> ndarray:
+    """Return of how many replicates a measured value of each target typically is the mean, (t,)."""
+    if rows.n_replicates is None:
+        return np.ones(len(rows.target_names), dtype=int)
+    pairs = zip(rows.n_replicates.T, np.isfinite(rows.targets).T, strict=True)
+    return np.array([max(1, int(np.median(n[known]))) if known.any() else 1 for n, known in pairs])
 
 
 def for_counts(calibration: Calibration, counts: int | ndarray) -> Callable[[Prediction, float], Prediction]:
@@ -229,6 +243,13 @@ def for_counts(calibration: Calibration, counts: int | ndarray) -> Callable[[Pre
     if isinstance(counts, np.ndarray) and calibration.answers_any_replicates:
         return partial(calibration.apply, replicates=counts)
     return calibration.apply
+
+
+def calibrated_for(said: Prediction, calibration: Calibration | None, rows: Examples) -> Prediction:
+    """Return what was said of these rows with the calibration's intervals, for means of as many replicates as each row has."""
+    if calibration is None:
+        return said
+    return for_counts(calibration, replicate_counts(rows))(said, calibration.level)
 
 
 def _ood_tenths(train_codes: UInt8[ndarray, "m l"], codes: UInt8[ndarray, "n l"]) -> ndarray:

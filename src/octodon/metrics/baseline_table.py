@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from octodon.metrics.summary import mean_of_all
+
 _COMPARED = {
     "pearson": "Pearson",
     "nll": "NLL",
@@ -33,7 +35,7 @@ def baseline_table(run: pd.DataFrame, baselines: pd.DataFrame, split: str = "tes
     lines = [["target", "model", *_COMPARED.values()]]
     for key, own in rows.groupby(["target", "model"], sort=False):
         target, model = (str(part) for part in list(key))  # type: ignore[call-overload]  # a pair
-        means = pd.Series(own.groupby(["quantity", "metric"])["value"].mean())
+        means = pd.Series(own.groupby(["quantity", "metric"])["value"].agg(mean_of_all))
         values: dict[Any, float] = {key: float(mean) for key, mean in means.items()}
         spread = next((name for name in _SPREADS if (name, "nll") in values), "")
         wanted = [("activity" if metric == "pearson" else spread, metric) for metric in _COMPARED]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from octodon.metrics.summary import plain_table
+from octodon.metrics.summary import mean_of_all, plain_table
 
 Key = tuple[str, str, str, str]
 """Model, quantity, metric, truth."""
@@ -50,7 +50,7 @@ def shift_cells(part: pd.DataFrame, columns: Sequence[tuple[str, Key, str]]) -> 
     said = set(part.loc[part["model"] == "student", "quantity"])
     own = next((q for q in ("total", "epistemic", "aleatoric") if q in said), "total")
     keys = ["split", "model", "quantity", "metric", "truth"]
-    means: dict[tuple[str, ...], float] = part.groupby(keys, sort=False)["value"].mean().to_dict()  # type: ignore[assignment]
+    means: dict[tuple[str, ...], float] = part.groupby(keys, sort=False)["value"].agg(mean_of_all).to_dict()  # type: ignore[assignment]
     cells = [["set", "n", *(name for name, *_ in columns)]]
     for name in dict.fromkeys(part["split"]):
         line = [name, f"{means[name, 'ensemble', 'sequences', 'count', '']:,.0f}"]

@@ -40,6 +40,16 @@ _SHORT = {"pairwise_pearson": "pairwise r", "pearson_ceiling": "pearson, ceiling
 _CORRELATIONS = ("pearson", "spearman", "pairwise_pearson", "pearson_ceiling")
 
 
+def mean_of_all(values: pd.Series) -> float:
+    """Return the mean, NaN where one value is: pandas leaves such out, and rows side by side are then of other networks."""
+    return float(values.to_numpy(np.float64).mean())
+
+
+def median_of_all(values: pd.Series) -> float:
+    """Return the median, NaN where one value is."""
+    return float(np.median(values.to_numpy(np.float64)))
+
+
 def summarise(frame: pd.DataFrame, splits: Sequence[str] | None = ("test",)) -> pd.DataFrame:
     """Return one row per split, target, quantity and metric of a metrics table.
 

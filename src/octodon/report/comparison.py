@@ -25,6 +25,7 @@ from octodon.metrics.spearman import spearman
 from octodon.metrics.summary import plain_table
 from octodon.report.facts import metric_of
 from octodon.report.results import RunResults, read_results
+from octodon.report.style import as_percent
 
 Row = Float64[ndarray, " n"]
 COMPARED = ("target", "model", "metric", "a", "b", "difference", "low", "high", "better")
@@ -227,7 +228,7 @@ def _calibration(found: Comparison, target: str, y: Row, seed: int) -> Iterator[
                 one[name][known] if one is not None and levels[side] == level else None
                 for side, one in enumerate(sides)
             ]
-            yield _per_row(found, target, f"{name}, {level:.0%} level", scores, seed)
+            yield _per_row(found, target, f"{name}, {as_percent(level)} level", scores, seed)
 
 
 def _calibrated(frame: pd.DataFrame, target: str, y: Row) -> dict[str, Row] | None:

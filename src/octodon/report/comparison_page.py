@@ -74,8 +74,12 @@ def comparison_html(found: Comparison) -> str:
 def headline(found: Comparison) -> str:
     """Return whose student correlates better with the measurement, by how much and of which targets."""
     gains: dict[str, list[str]] = {}
+    undefined: list[str] = []
     for target in found.targets:
         row = rows_where(found.table, target=target, model="student", metric="pearson").iloc[0]
+        if np.isnan(row["difference"]):
+            undefined.append(target)
+            continue
         gain = f"{abs(row['difference']):.3f} ({target})" if row["better"] else target
         gains.setdefault(row["better"], []).append(gain)
     sentences = [
@@ -83,6 +87,10 @@ def headline(found: Comparison) -> str:
     ]
     if "" in gains:
         sentences.append(f"No difference in r that {found.n:,} sequences can show: {', '.join(gains[''])}.")
+    if undefined:
+        sentences.append(
+            f"In one of the runs r is undefined (one value predicted for all, or too few measured): {', '.join(undefined)}."
+        )
     return " ".join(sentences)
 
 

@@ -12,6 +12,7 @@ from octodon.metrics.bootstrap import pearson_difference
 from octodon.report.results import RunResults
 from octodon.report.style import rows_where
 from octodon.report.verdict import Endings, RunFacts, TargetFacts
+from octodon.report.verdict.calibration import chance
 
 _TENTHS = {
     "activity": "predicted activity",
@@ -44,13 +45,19 @@ def metric_of(
     *,
     index: int | None = None,
     split: str = "test",
+    undefined: bool = False,
 ) -> float | None:
-    """Return a value of the results table, the mean over the networks of a kind where no index is given; None without one."""
+    """Return a value of the results table, the mean over the networks of a kind where no index is given; None without one.
+
+    One that is there but undefined, such as the correlation of a constant, is None, or with ``undefined`` NaN.
+    """
     rows = rows_where(metrics, model=model, target=target, quantity=quantity, metric=metric, split=split)
     if index is not None:
         rows = rows_where(rows, index=index)
-    value = float(rows["value"].to_numpy(np.float64).mean()) if len(rows) else math.nan
-    return None if math.isnan(value) else value
+    if not len(rows):
+        return None
+    value = float(rows["value"].to_numpy(np.float64).mean())
+    return None if math.isnan(value) and not undefined else value
 
 
 def ceiling_of(run: RunResults, target: str, split: str = "test") -> float | None:
@@ -98,21 +105,23 @@ _ORDINAL = {"2": "nd", "3": "rd"}
 
 
 def _target(run: RunResults, target: str) -> TargetFacts:
-    def of(model: str, quantity: str, metric: str, index: int | None = None) -> float | None:
-        return metric_of(run.metrics, model, target, quantity, metric, index=index)
+    def of(
+        model: str, quantity: str, metric: str, index: int | None = None, undefined: bool = False
+    ) -> float | None:
+        return metric_of(run.metrics, model, target, quantity, metric, index=index, undefined=undefined)
 
     measured = run.predictions[f"{target}_measured"].to_numpy(np.float64)
     kept = run.student
     student = of("student", "activity", "pearson", kept)
     low, high = _gain_over_ridge(run, target, measured)
     level = f"coverage_{run.level:g}"
-    spread = [of("student", q, "error_spearman", kept) for q in ("calibrated", "total", "epistemic")]
+    spread = [of("student", q, "error_spearman", kept, True) for q in ("calibrated", "total", "epistemic")]
     worst = _worst_cell(run, target)
     return TargetFacts(
         target=target,
         n_test=int(np.isfinite(measured).sum()),
         student=math.nan if student is None else student,
-        individual=of("individual", "activity", "pearson"),
+        individual=of("individual", "activity", "pearson", undefined=True),
         ensemble=of("ensemble", "activity", "pearson"),
         ridge=of("kmer_ridge", "activity", "pearson"),
         ceiling=ceiling_of(run, target),
@@ -123,7 +132,7 @@ def _target(run: RunResults, target: str) -> TargetFacts:
         worst_cell=worst[0],
         worst_coverage=worst[1],
         worst_n=worst[2],
-        epistemic=of("student", "epistemic", "pearson", kept),
+        epistemic=of("student", "epistemic", "pearson", kept, True),
         std_ratio=of("student", "epistemic", "std_ratio", kept),
         error_spearman=next((value for value in spread if value is not None), None),
     )
@@ -160,10 +169,13 @@ def _worst_cell(run: RunResults, target: str) -> tuple[str | None, float | None,
     rows = rows_where(
         run.coverage, model="student", index=run.student, split="test", target=target, level=run.level
     )
-    # Too wide an interval is a nuisance, too narrow a danger: the worst cell is the one that falls short furthest.
+    # Too wide an interval is a nuisance, too narrow a danger: the worst cell is the one that falls short furthest, beyond
+    # what chance allows a cell of its size, as the verdict judges it.
     rows = rows.loc[(rows["stratum"] != "all") & (rows["n"] >= 20)]
     if rows.empty:
         return None, None, None
-    short = (run.level - rows["coverage"]) * np.sqrt(rows["n"])
-    row = rows.loc[short.idxmax()]
+    learnt_on = _calibration_rows(run, target)
+    cells = zip(rows["coverage"], rows["n"], strict=True)
+    beyond = [run.level - covered - chance(run.level, int(n), learnt_on) for covered, n in cells]
+    row = rows.iloc[int(np.argmax(beyond))]
     return cell_in_words(str(row["stratum"]), str(row["cell"])), float(row["coverage"]), int(row["n"])

@@ -61,7 +61,7 @@ def _accuracy(part: pd.DataFrame) -> Iterator[Claim]:
         target=_target(part),
         text="The student predicts activity better than a single network, with little data and much",
         holds=better == len(both),
-        ours=f"at {better} of {len(both)} amounts of data; with all of it "
+        ours=f"at {better} of {len(both)} amounts of data; with the most of it "
         + _pair(rows, "student", "individual", "ours", ".3f"),
         published=_pair(rows, "student", "individual", "published", ".3f"),
     )

@@ -150,7 +150,9 @@ def lines_of(one: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 
 def one_model(part: pd.DataFrame, student: int) -> pd.DataFrame:
-    """Return the rows of one student; of the ensemble, or of any model, where there is no student."""
+    """Return the rows of one student; of the ensemble, or of any model, where there is no student; none of none."""
+    if part.empty:
+        return part
     one = rows_where(part, model="student", index=student)
     if not one.empty:
         return one

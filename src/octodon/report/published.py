@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from octodon.metrics.summary import mean_of_all, median_of_all
 from octodon.report.results import RunResults
 from octodon.report.style import rows_where
 
@@ -152,4 +153,8 @@ def _named(rows: pd.DataFrame, panel: str) -> pd.DataFrame:
 
 def _grouped(rows: pd.DataFrame, keys: list[str], how: str) -> pd.DataFrame:
     """Return mean or median of the values over networks."""
-    return rows.groupby(keys, sort=False).agg({"value": how}).reset_index()
+    return (
+        rows.groupby(keys, sort=False)
+        .agg({"value": mean_of_all if how == "mean" else median_of_all})
+        .reset_index()
+    )

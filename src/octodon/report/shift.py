@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
 from octodon.errors import DataError
+from octodon.metrics.summary import mean_of_all
 from octodon.report.style import COLOURS, GREY, MARKERS, panels, rows_where, save_figure, styled
 
 _LEVEL = 0.9
@@ -88,7 +89,7 @@ def _intervals(axes: Axes, part: pd.DataFrame, sets: list[str], metric: str) -> 
 def _marks(
     axes: Axes, rows: pd.DataFrame, sets: list[str], y: np.ndarray, model: str, hollow: bool = False
 ) -> None:
-    found = rows.groupby("split")["value"].agg(["mean", "min", "max"]).reindex(sets)
+    found = rows.groupby("split")["value"].agg([("mean", mean_of_all), "min", "max"]).reindex(sets)
     colour = COLOURS[model]
     axes.hlines(y, found["min"], found["max"], color=colour, linewidth=1, zorder=2)
     face = "white" if hollow else colour

@@ -90,6 +90,11 @@ def log_scale(axes: Axes) -> None:
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
+def as_percent(level: float) -> str:
+    """Return the level of an interval as text: 90%, 97.5%, 99.5%."""
+    return f"{100 * level:g}%"
+
+
 def rows_where(frame: pd.DataFrame, **values: object) -> pd.DataFrame:
     """Return the rows whose named columns have these values."""
     for name, value in values.items():

@@ -27,7 +27,7 @@ def glance(one: Reproduction, table: pd.DataFrame) -> Figure:
     places = list(dict.fromkeys(zip(rows["target"], rows["quantity"], strict=True)))
     paint = partial(_draw, rows=rows, places=places)
     return Figure(
-        title="All of the training set",
+        title=f"{float(rows['condition'].iloc[0]):.0%} of the training set",
         panels=[Panel(title="", svg=draw("glance", _in_words(rows), paint, (5.0, 0.75 + 0.3 * len(places))))],
         caption=f"Filled: here{in_place(one)}. Hollow: published, on the full data.",
         legend=[Key(label=NAMES[m], colour=COLOURS[m], marker=MARKERS[m]) for m in _MODELS],

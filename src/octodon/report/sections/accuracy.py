@@ -134,7 +134,14 @@ def _no_ceiling(run: RunResults) -> str:
     missing = [target for target in run.targets if ceiling_of(run, target) is None]
     if not missing:
         return ""
-    return f" Of {', '.join(missing)} there are no replicates: the bar goes to 1 because its ceiling is not known."
+    agreement = run.data["audit"]["agreement"]
+    replicated = {one["target"] for one in agreement if one["split"] == "test" and one.get("n_rows", 0) > 0}
+    said = ""
+    if none := [target for target in missing if target not in replicated]:
+        said += f" Of {', '.join(none)} there are no replicates: the bar goes to 1 because its ceiling is not known."
+    if few := [target for target in missing if target in replicated]:
+        said += f" The replicates of {', '.join(few)} are too few or do not agree: the bar goes to 1 because its ceiling is not known."
+    return said
 
 
 def _summary(run: RunResults) -> Table:
@@ -158,8 +165,8 @@ def _summary(run: RunResults) -> Table:
         header=[*header[:2], "k-mer ridge", *header[2:]],
         rows=lines,
         n_names=2,
-        note="± is the standard deviation over networks. Errors and stds in "
-        f"{run.units}; epistemic rows compare the student's std with the ensemble's, not with the error.",
+        note="± is the standard deviation over networks. Stds in "
+        f"{run.units}, mse in its square; epistemic rows compare the student's std with the ensemble's, not with the error.",
         data=links(
             data_file(
                 run.metrics.loc[run.metrics["split"] == "test"], "metrics_test.tsv", "results/metrics.tsv"

@@ -19,7 +19,7 @@ from octodon.report.intervals import (
     percent,
 )
 from octodon.report.results import RunResults
-from octodon.report.style import BLUE, COLOURS, GREY, MARKERS, NAMES, rows_where
+from octodon.report.style import BLUE, COLOURS, GREY, MARKERS, NAMES, as_percent, rows_where
 
 _TITLES = {
     "activity": "by predicted activity",
@@ -55,7 +55,7 @@ def calibration_section(run: RunResults) -> Section:
     return Section(
         anchor="calibration",
         title="Calibration",
-        lead=f"An interval of level {run.level:.0%} should hold {run.level:.0%} of the measured values: of all sequences, and of every "
+        lead=f"An interval of level {as_percent(run.level)} should hold {as_percent(run.level)} of the measured values: of all sequences, and of every "
         "kind of sequence. The narrowest that does is the best.",
         blocks=blocks,
     )
@@ -82,7 +82,7 @@ def _along_the_level(run: RunResults, curves: pd.DataFrame) -> Figure:
         kept = rows_where(one, quantity="calibrated", level=run.level)["coverage"]
         says = f"{target}: share of measured values inside, against the level promised"
         if len(kept):
-            says += f"; calibrated: {kept.iloc[0]:.0%} at level {run.level:.0%}"
+            says += f"; calibrated: {kept.iloc[0]:.0%} at level {as_percent(run.level)}"
         panels.append(
             Panel(title=f"{target}: kept promises", svg=draw(f"reliability-{place}", says, reliability))
         )
@@ -213,7 +213,7 @@ def _by_cell(run: RunResults, cells: pd.DataFrame) -> Figure:
             ) -> None:
                 draw_cells(axes, part, level)
                 axes.set_ylim(lowest - 0.04, 1.02)
-                axes.set_ylabel(f"inside their {level:.0%} interval")
+                axes.set_ylabel(f"inside their {as_percent(level)} interval")
                 axes.set_xlabel("tenth (1 = lowest)" if stratum in _TENTHS else stratum)
 
             low = part.loc[part["coverage"].idxmin()]

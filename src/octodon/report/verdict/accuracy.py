@@ -89,8 +89,19 @@ def _kept(facts: RunFacts) -> Finding:
     said, statuses = [], []
     for t in known:
         gain = or_nan(t.ensemble) - or_nan(t.individual)
-        if gain < SMALLEST_GAIN:  # an ensemble that gains nothing leaves nothing to lose
-            said.append(f"{t.target}: the ensemble is no better than its members")
+        if math.isnan(or_nan(t.individual)):
+            said.append(f"{t.target}: a member predicts one value for every test sequence")
+            statuses.append(Status.WARN)
+            continue
+        if (
+            gain < SMALLEST_GAIN
+        ):  # an ensemble that gains nothing leaves nothing to lose, but what its members have
+            lost = t.student - or_nan(t.individual)
+            statuses.append(at_least(lost, -SMALLEST_GAIN, -RIDGE_GAIN))
+            of = "undefined" if math.isnan(lost) else f"{signed(lost)} r"
+            said.append(
+                f"{t.target}: the ensemble gains less than {SMALLEST_GAIN} r over its members, the student {of}"
+            )
             continue
         share = (t.student - or_nan(t.individual)) / gain
         statuses.append(at_least(share, KEPT_PASS, 0.0))

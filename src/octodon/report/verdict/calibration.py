@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from octodon.report.style import as_percent
 from octodon.report.verdict.facts import RunFacts, TargetFacts
 from octodon.report.verdict.record import Check, Finding, judged
 from octodon.report.verdict.status import Status, at_least, at_most, worst
@@ -22,7 +23,7 @@ from octodon.report.verdict.words import as_r, each, or_nan
 
 
 def _coverage(facts: RunFacts) -> Finding:
-    name = f"Coverage of {facts.level:.0%} intervals"
+    name = f"Coverage of {as_percent(facts.level)} intervals"
     if any(t.coverage is None for t in facts.targets):
         step = "give at least 100 validation rows and leave [calibrate] on, or: octodon calibrate"
         return judged(name, Status.WARN, "the student has no calibrated intervals", step)

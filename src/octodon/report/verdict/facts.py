@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class TargetFacts:
-    """Numbers of one target on the test split; None = not known.
+    """Numbers of one target on the test split; None = not known, NaN = undefined, as the correlation of a constant.
 
     Attributes
     ----------

@@ -8,7 +8,7 @@ from octodon.report.verdict.facts import RunFacts, TargetFacts
 from octodon.report.verdict.record import Check, Finding, judged
 from octodon.report.verdict.status import Status, worst
 from octodon.report.verdict.thresholds import TEST_ROWS, UNFINISHED_WARN, Z95
-from octodon.report.verdict.words import each, or_nan
+from octodon.report.verdict.words import as_r, each, or_nan
 
 
 def _data(facts: RunFacts) -> Finding:
@@ -36,7 +36,7 @@ def _errors(facts: RunFacts) -> Finding:
         return Status.PASS if rho > chance else Status.FAIL if rho < -chance else Status.WARN
 
     status = worst(of(t) for t in known)
-    says = each(known, lambda t: f"Spearman {or_nan(t.error_spearman):.2f}")
+    says = each(known, lambda t: f"Spearman {as_r(t.error_spearman)}")
     step = "do not rank or filter sequences by the std; more members, or a head that learns noise from replicates"
     return judged(name, status, says, step)
 

@@ -27,4 +27,4 @@ def as_r(value: float | None) -> str:
 
 def signed(value: float | None) -> str:
     """Return a difference as text, with its sign."""
-    return f"{or_nan(value):+.2f}".replace("-", _MINUS)
+    return f"{or_nan(value):+.3f}".replace("-", _MINUS)
