@@ -82,7 +82,7 @@ def test_the_map_is_asked_for_in_requests_that_the_service_takes(
 def test_many_variants_are_asked_for_in_parts(page: Path) -> None:
     base = FASTA.splitlines()[1][0]
     mutations = [f"{base}1{other}" for other in "ACGT" if other != base]
-    then = [("mutations", "\n".join(mutations)), ("askVariants",)]
+    then = [("value", "mutations", "\n".join(mutations)), ("askVariants",)]
     said = shown_by(page, limits={"sequences": 3}, then=then)
     assert said["asked"][-2:] == [["variants", 2], ["variants", 1]]
     assert pd.read_csv(StringIO(said["variants"]), sep="\t")["id"].tolist() == mutations
@@ -109,3 +109,20 @@ def test_too_many_mutations_are_refused_before_they_are_made(monkeypatch: pytest
     with pytest.raises(Refusal, match="150,002 sequences, at most 10,000") as refused:
         read_alleles(MutationsIn(sequence="N" + "A" * 49_999), 50_000, Limits())
     assert refused.value.status == 413
+
+
+def test_every_target_has_decimals_of_its_own(page: Path) -> None:
+    first, second = FASTA.splitlines()[1::2]
+    means = {first: [2000, 0.25], second: [7000, 0.75]}
+    said = shown_by(page, limits={"sequences": 200}, means=means, model={"outputs": ["mean"]})
+    assert said["words"] == ["s020000.250", "s170000.750"]
+
+
+@pytest.mark.parametrize(("mean", "shown"), [(0.004, "0.00400"), (0, "0.00"), (4321, "4321")])
+def test_one_sequence_alone_has_decimals_of_its_value(page: Path, mean: float, shown: str) -> None:
+    text = "\n".join(FASTA.splitlines()[:2])
+    model = {"outputs": ["mean"], "targets": ["Dev"]}
+    said = shown_by(
+        page, text=text, limits={"sequences": 200}, means={text.split("\n")[1]: [mean]}, model=model
+    )
+    assert said["words"] == [f"s0{shown}"]

@@ -14,11 +14,10 @@
   let isStopped = false;
   let cursor = [0, 0];
 
-  // As many decimals for all numbers as tell a hundredth of the range of activities apart.
-  let decimals = 2;
-  const digits = (value) => value.toFixed(decimals);
-  const signed = (value) => (value >= 0 ? "+" : "\u2212") + digits(Math.abs(value));
-  const number = (value) => (value < 0 ? "\u2212" : "") + digits(Math.abs(value));
+  let decimals = []; // of each target
+  const digits = (value, k) => value.toFixed(decimals[k]);
+  const signed = (value, k) => (value >= 0 ? "+" : "\u2212") + digits(Math.abs(value), k);
+  const number = (value, k) => (value < 0 ? "\u2212" : "") + digits(Math.abs(value), k);
   const pause = () => new Promise((done) => setTimeout(done, 0));
 
   function make(name, attributes = {}, ...children) {
@@ -137,16 +136,30 @@
     return rows;
   }
 
-  function range() {
+  // Least and largest number of one target in these columns, as far as there are such.
+  function extent(names, k) {
     let [low, high] = [Infinity, -Infinity];
-    const names = shown.columns.lower ? ["lower", "upper"] : ["mean"];
-    for (const name of names) {
-      for (const one of shown.columns[name]) {
-        low = Math.min(low, one);
-        high = Math.max(high, one);
+    for (const name of names.filter((one) => shown.columns[one])) {
+      for (let row = 0; row < shown.ids.length; row++) {
+        low = Math.min(low, value(name, row, k));
+        high = Math.max(high, value(name, row, k));
       }
     }
-    decimals = Math.min(Math.max(2 - Math.floor(Math.log10(high - low || 1)), 0), 8);
+    return [low, high];
+  }
+
+  // As many decimals as tell a hundredth of a target's own range apart; of its largest std, or of its value, where all are the same.
+  function decimalsOf(k, [low, high]) {
+    const std = Math.max(0, extent(["epistemic_std", "aleatoric_std", "calibrated_std"], k)[1]);
+    return Math.min(Math.max(2 - Math.floor(Math.log10(high - low || std || Math.abs(high) || 1)), 0), 8);
+  }
+
+  // The ends of the axis, which all targets share.
+  function range() {
+    const extents = card.targets.map((_, k) => extent(shown.columns.lower ? ["lower", "upper"] : ["mean"], k));
+    decimals = extents.map((one, k) => decimalsOf(k, one));
+    const low = Math.min(...extents.map(([one]) => one));
+    const high = Math.max(...extents.map(([, one]) => one));
     const pad = (high - low || 1) * 0.03;
     return [low - pad, high + pad];
   }
@@ -156,13 +169,13 @@
     const x = (v) => ((v - low) / (high - low)) * W;
     const mean = value("mean", row, k);
     const cell = make("td");
-    const text = make("span", { class: "numbers" }, number(mean));
+    const text = make("span", { class: "numbers" }, number(mean, k));
     const svg = draw("svg", { width: W, height: 14, "aria-hidden": "true" });
     svg.append(draw("line", { x1: 0, x2: W, y1: 7, y2: 7, stroke: "var(--line)" }));
     if (low < 0 && high > 0) svg.append(draw("line", { x1: x(0), x2: x(0), y1: 1, y2: 13, stroke: "var(--soft)", "stroke-dasharray": "2 2" }));
     if (shown.columns.lower) {
       const [from, to] = [value("lower", row, k), value("upper", row, k)];
-      text.append(make("span", {}, ` [${number(from)} to ${number(to)}]`));
+      text.append(make("span", {}, ` [${number(from, k)} to ${number(to, k)}]`));
       svg.append(draw("line", { x1: x(from), x2: x(to), y1: 7, y2: 7, stroke: "var(--blue)", "stroke-width": 4, "stroke-opacity": 0.45 }));
     }
     svg.append(draw("circle", { cx: x(mean), cy: 7, r: 4, fill: "var(--blue)" }));
@@ -184,7 +197,7 @@
       svg.append(draw("rect", { x: at, y: 3, width: own, height: 8, fill: `var(${parts[i][2]})` }));
       at += own;
     });
-    cell.append(make("span", { class: "numbers" }, parts.map(([, word], i) => `${word} ${digits(stds[i])}`).join(" \u00b7 ")), svg);
+    cell.append(make("span", { class: "numbers" }, parts.map(([, word], i) => `${word} ${digits(stds[i], k)}`).join(" \u00b7 ")), svg);
     return cell;
   }
 
@@ -357,7 +370,7 @@
     svg.addEventListener("pointermove", point);
     svg.addEventListener("click", point);
     el("map-scroll").replaceChildren(svg);
-    const scale = [make("span", {}, signed(-most)), make("i"), make("span", {}, `${signed(most)} ${card.units}`)];
+    const scale = [make("span", {}, signed(-most, k)), make("i"), make("span", {}, `${signed(most, k)} ${card.units}`)];
     el("map-scale").replaceChildren(...scale);
     const strongest = strongestMutation(k);
     el("map-read").textContent = "";
@@ -379,8 +392,8 @@
 
   function named(position, base, k) {
     const own = core.LETTERS[map.codes[position]];
-    const std = map.stds ? ` (\u00b1 ${digits(map.stds[(position * 4 + base) * T + k])})` : "";
-    return `${own}${position + 1}${core.LETTERS[base]} ${signed(effect(position, base, k))}${std} ${card.units}`;
+    const std = map.stds ? ` (\u00b1 ${digits(map.stds[(position * 4 + base) * T + k], k)})` : "";
+    return `${own}${position + 1}${core.LETTERS[base]} ${signed(effect(position, base, k), k)}${std} ${card.units}`;
   }
 
   function moveTo(position, base, scroll) {
@@ -476,13 +489,13 @@
     el("variants-table").tHead.replaceChildren(head);
     const lines = effects.id.map((id, i) => {
       const line = make("tr", {}, make("th", { scope: "row" }, id));
-      for (const target of card.targets) {
+      card.targets.forEach((target, k) => {
         const at = (name) => effects[`${target}_${name}`][i];
-        const text = make("span", { class: "numbers" }, signed(at("effect")));
-        if (has("effect_lower")) text.append(make("span", {}, ` [${signed(at("effect_lower"))} to ${signed(at("effect_upper"))}]`));
+        const text = make("span", { class: "numbers" }, signed(at("effect"), k));
+        if (has("effect_lower")) text.append(make("span", {}, ` [${signed(at("effect_lower"), k)} to ${signed(at("effect_upper"), k)}]`));
         line.append(make("td", {}, text));
         if (has("sign_prob")) line.append(make("td", {}, `${at("effect") < 0 ? "down" : "up"} ${at("sign_prob").toFixed(2)}`));
-      }
+      });
       return line;
     });
     el("variants-table").tBodies[0].replaceChildren(...lines);
