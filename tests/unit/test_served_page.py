@@ -126,3 +126,26 @@ def test_one_sequence_alone_has_decimals_of_its_value(page: Path, mean: float, s
         page, text=text, limits={"sequences": 200}, means={text.split("\n")[1]: [mean]}, model=model
     )
     assert said["words"] == [f"s0{shown}"]
+
+
+def test_the_table_is_one_stop_of_the_tab_key_and_arrow_keys_move_it(page: Path) -> None:
+    text = FASTA + FASTA.replace(">s", ">t")
+    quiet: dict[str, Any] = {"text": text, "limits": {"sequences": 200}}
+    said = shown_by(page, **quiet)
+    assert said["stops"] == [0, -1, -1, -1]
+    assert said["selected"] == [True, False, False, False]
+
+    def after(*keys: str) -> tuple[int, int, int]:
+        """Return the row with the focus, that with the stop, and the chosen one."""
+        said = shown_by(page, **quiet, then=[("focus", 0), *(("key", key) for key in keys)])
+        assert sorted(said["stops"]) == [-1, -1, -1, 0]
+        assert sum(said["selected"]) == 1
+        return said["focus"], said["stops"].index(0), said["selected"].index(True)
+
+    assert after("ArrowDown", "ArrowDown") == (2, 2, 0)
+    assert after("End", "ArrowDown", "ArrowUp") == (2, 2, 0)
+    assert after("End", "Home", "ArrowUp") == (0, 0, 0)
+    assert after("ArrowDown", "Enter") == (1, 1, 1)
+    chosen = shown_by(page, **quiet, then=[("choose", 3)])
+    assert chosen["stops"] == [-1, -1, -1, 0]
+    assert chosen["selected"] == [False, False, False, True]

@@ -235,7 +235,7 @@
     const most = largestTotal();
     const hasStd = Boolean(shown.columns.epistemic_std || shown.columns.aleatoric_std);
     const body = rows.slice(0, SHOWN).map((row) => {
-      const line = make("tr", { "data-row": row, tabindex: 0, "aria-selected": String(row === shown.selected) }, make("th", { scope: "row", title: shown.ids[row] }, shown.ids[row] || `row ${row + 1}`));
+      const line = make("tr", { "data-row": row }, make("th", { scope: "row", title: shown.ids[row] }, shown.ids[row] || `row ${row + 1}`));
       if (shown.columns.ood) line.append(flagCell(row));
       for (let k = 0; k < T; k++) {
         line.append(activityCell(row, k, domain));
@@ -244,8 +244,22 @@
       return line;
     });
     el("table").tBodies[0].replaceChildren(...body);
+    markChosen();
     el("more").hidden = rows.length <= SHOWN;
     el("more").textContent = `The first ${SHOWN} of ${core.many(rows.length)} rows in this order; the download holds all.`;
+  }
+
+  const lines = () => [...el("table").tBodies[0].rows];
+
+  // One stop of the Tab key for the whole table, from where arrow keys lead on: the chosen row, or the first where that is not shown.
+  function markChosen() {
+    const chosen = lines().find((line) => Number(line.dataset.row) === shown.selected);
+    for (const line of lines()) line.setAttribute("aria-selected", String(line === chosen));
+    stopAt(chosen || lines()[0]);
+  }
+
+  function stopAt(stop) {
+    for (const line of lines()) line.setAttribute("tabindex", line === stop ? 0 : -1);
   }
 
   function largestTotal() {
@@ -282,7 +296,7 @@
 
   async function showMap(row) {
     shown.selected = row;
-    for (const line of el("table").tBodies[0].rows) line.setAttribute("aria-selected", String(Number(line.dataset.row) === row));
+    markChosen();
     const codes = shown.codes.slice(row * card.length, (row + 1) * card.length);
     const places = core.places(codes);
     el("map-section").hidden = false;
@@ -543,7 +557,7 @@
     if (has("ood")) about.push(["Unlike the training sequences", `a score (${card.ood.score}) beyond ${card.ood.threshold_percentile} % of those of the training sequences. The network was never asked to know such DNA: distrust the prediction and its interval.`]);
     about.push(["Map of mutations", "change of the predicted activity when one base is replaced: red up, blue down, darker = stronger. The given base is a dot. An effect much smaller than the uncertainty says little."]);
     el("about").replaceChildren(...about.flatMap(([term, words]) => [make("dt", {}, ...[term].flat()), make("dd", {}, words)]));
-    el("legend").textContent = `All bars share one axis; the dashed line is 0.${card.interval ? ` Interval: ${card.interval}.` : ""} Choose a row to see its map of mutations.`;
+    el("legend").textContent = `All bars share one axis; the dashed line is 0.${card.interval ? ` Interval: ${card.interval}.` : ""} Choose a row to see its map of mutations; arrow keys move through the rows, Enter chooses.`;
     el("map-about").textContent = ABOUT_MAP;
     el("map-target").replaceChildren(...targets.map((target, k) => make("option", { value: k }, target)));
     const explained = [["activity", ""], ["epistemic_std", "what is unknown of "], ["aleatoric_std", "the noise of "]];
@@ -598,6 +612,14 @@
         event.preventDefault();
         chooseLine(event);
       }
+      const at = lines().indexOf(event.target.closest("tr"));
+      const to = { ArrowUp: at - 1, ArrowDown: at + 1, Home: 0, End: lines().length - 1 }[event.key];
+      if (at < 0 || to === undefined) return;
+      event.preventDefault();
+      const line = lines()[to];
+      if (!line) return;
+      stopAt(line);
+      line.focus();
     });
     el("map-scroll").addEventListener("keydown", (event) => {
       const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1], Home: [-card.length, 0], End: [card.length, 0] }[event.key];
