@@ -149,3 +149,26 @@ def test_the_table_is_one_stop_of_the_tab_key_and_arrow_keys_move_it(page: Path)
     chosen = shown_by(page, **quiet, then=[("choose", 3)])
     assert chosen["stops"] == [-1, -1, -1, 0]
     assert chosen["selected"] == [False, False, False, True]
+
+
+def test_what_is_saved_bears_the_name_of_the_sequence_it_is_of(page: Path) -> None:
+    mutation = FASTA[4] + "1" + ("C" if FASTA[4] == "A" else "A")
+    more = [
+        ("value", "logo-output", json.dumps(["activity", "Dev"])),
+        ("drawLogo",),
+        ("value", "mutations", mutation),
+        ("askVariants",),
+    ]
+    save = [("click", f"{what}-download") for what in ("map", "logo", "variants")]
+    said = shown_by(page, limits={"sequences": 200}, then=[*more, *save])
+    assert [name for name, _ in said["saved"]] == ["mutations_s0.tsv", "logo_s0.svg", "variants_s0.tsv"]
+    assert {line.split("\t")[0] for line in said["saved"][0][1].splitlines()[1:]} == {"s0"}
+    assert said["saved"][1][1] == "<svg>s0</svg>"
+    # while the mutations of the next one are computed (its request is the fifth) there is nothing to save
+    for during in (save, []):
+        said = shown_by(
+            page, limits={"sequences": 200}, then=[*more, ("choose", 1), *save], during={"5": during}
+        )
+        assert [name for name, _ in said["saved"]] == ["mutations_s1.tsv"]
+        assert said["variants"] is None
+        assert said["told"] == []

@@ -9,7 +9,7 @@
   const SVG = "http://www.w3.org/2000/svg";
   let backend = null;
   let shown = null; // {ids, codes, columns, order, selected}
-  let map = null; // {row, codes, effects (4 l t), stds (4 l t) or null}
+  let map = null; // {id, codes, effects (4 l t), stds (4 l t) or null}
   let isBusy = false;
   let isStopped = false;
   let cursor = [0, 0];
@@ -285,9 +285,12 @@
     }
   }
 
-  // What is left of an earlier map would pass for that of the sequence chosen now.
+  // What is left of an earlier map, logo or table of variants would pass for that of the sequence chosen now.
   function dropMap() {
-    map = null;
+    map = variants = null;
+    if (logo) URL.revokeObjectURL(logo.address);
+    logo = null;
+    el("map-download").disabled = true;
     el("map-scroll").replaceChildren();
     el("map-scale").replaceChildren();
     el("map-read").textContent = el("map-status").textContent = "";
@@ -295,6 +298,7 @@
   }
 
   async function showMap(row) {
+    dropMap();
     shown.selected = row;
     markChosen();
     const codes = shown.codes.slice(row * card.length, (row + 1) * card.length);
@@ -304,10 +308,7 @@
     el("map-row").value = String(row);
     const said = await busy(`mutating ${shown.ids[row]}`, (onDone) => effectsOf(codes, places, row, onDone));
     if (said === null) {
-      if (isStopped) {
-        dropMap();
-        tell("Stopped.");
-      }
+      if (isStopped) tell("Stopped.");
       return;
     }
     const spread = (values) => {
@@ -317,7 +318,8 @@
       });
       return all;
     };
-    map = { row, codes, effects: spread(said.effect), stds: said.std && spread(said.std) };
+    map = { id: shown.ids[row], codes, effects: spread(said.effect), stds: said.std && spread(said.std) };
+    el("map-download").disabled = false;
     showMore();
     tell(predicted());
     drawMap();
@@ -388,7 +390,7 @@
     el("map-scale").replaceChildren(...scale);
     const strongest = strongestMutation(k);
     el("map-read").textContent = "";
-    el("map-status").textContent = strongest ? `${shown.ids[map.row]}, ${card.targets[k]}: strongest effect ${named(...strongest, k)}.` : "";
+    el("map-status").textContent = strongest ? `${map.id}, ${card.targets[k]}: strongest effect ${named(...strongest, k)}.` : "";
     cursor = strongest || [0, 0];
   }
 
@@ -426,7 +428,7 @@
     const rows = [];
     for (let p = 0; p < card.length; p++) for (let b = 0; b < 4; b++) if (b !== map.codes[p]) rows.push([p, b]);
     const columns = [
-      ["id", () => shown.ids[map.row]],
+      ["id", () => map.id],
       ["position", (i) => rows[i][0] + 1],
       ["ref", (i) => core.LETTERS[map.codes[rows[i][0]]]],
       ["alt", (i) => core.LETTERS[rows[i][1]]],
@@ -440,8 +442,8 @@
 
   // ---- what only a service can do: logos, and variants with their std -------------------------------------------------
 
-  let logo = null; // {svg, address}
-  let effects = null; // table by column
+  let logo = null; // {id, svg, address}
+  let variants = null; // {id, table by column}
 
   function showMore() {
     el("map-about").textContent = ABOUT_MAP + (map.stds ? " In brackets, after \u00b1: how far independently trained networks would disagree about it (std)." : "");
@@ -472,11 +474,12 @@
   function drawLogo() {
     const [output, target] = JSON.parse(el("logo-output").value);
     return beside("logo-status", "explaining", async () => {
-      const svg = await backend.logo(map.codes, shown.ids[map.row], { output, target, method: el("logo-method").value });
+      const { id, codes } = map;
+      const svg = await backend.logo(codes, id, { output, target, method: el("logo-method").value });
       if (logo) URL.revokeObjectURL(logo.address);
-      logo = { svg, address: URL.createObjectURL(new Blob([svg], { type: "image/svg+xml" })) };
+      logo = { id, svg, address: URL.createObjectURL(new Blob([svg], { type: "image/svg+xml" })) };
       el("logo").src = logo.address;
-      el("logo").alt = `Logo of ${shown.ids[map.row]}: what each base contributes to ${output} of ${target}`;
+      el("logo").alt = `Logo of ${id}: what each base contributes to ${output} of ${target}`;
       await el("logo").decode().catch(() => {});
       el("logo-scroll").hidden = el("logo-download").hidden = false;
     });
@@ -486,14 +489,16 @@
     return beside("variants-status", "asking", async (onDone) => {
       const mutations = el("mutations").value.split(/[\n,;]/).map((one) => one.trim()).filter(Boolean);
       if (!mutations.length) throw new core.InputError("no mutations; give at least one, such as " + el("mutations").placeholder);
-      const said = await askEffects(map.codes, mutations, onDone);
-      if (said === null) return;
-      effects = said;
+      const { id, codes } = map;
+      const table = await askEffects(codes, mutations, onDone);
+      if (table === null) return;
+      variants = { id, table };
       showVariants();
     });
   }
 
   function showVariants() {
+    const effects = variants.table;
     const has = (name) => `${card.targets[0]}_${name}` in effects;
     const head = make("tr", {}, make("th", { scope: "col" }, "Mutation"));
     for (const target of card.targets) {
@@ -517,7 +522,8 @@
   }
 
   function variantsTable() {
-    return core.tsv(Object.keys(effects).map((name) => [name, (i) => effects[name][i]]), effects.id.length);
+    const { table } = variants;
+    return core.tsv(Object.keys(table).map((name) => [name, (i) => table[name][i]]), table.id.length);
   }
 
   // ---- the rest -----------------------------------------------------------------------------------------------------
@@ -599,7 +605,7 @@
     el("policy").addEventListener("change", showFlanks);
     el("sort").addEventListener("change", fillRows);
     el("download").addEventListener("click", () => save("predictions.tsv", table()));
-    el("map-download").addEventListener("click", () => map && save(`mutations_${shown.ids[map.row]}.tsv`, core.tsv(...mapColumns())));
+    el("map-download").addEventListener("click", () => map && save(`mutations_${map.id}.tsv`, core.tsv(...mapColumns())));
     el("map-row").addEventListener("change", () => choose(Number(el("map-row").value)));
     el("map-target").addEventListener("change", () => map && drawMap());
     const chooseLine = (event) => {
@@ -629,9 +635,9 @@
       moveTo(Math.min(Math.max(p, 0), card.length - 1), Math.min(Math.max(b, 0), 3), true);
     });
     el("logo-draw").addEventListener("click", drawLogo);
-    el("logo-download").addEventListener("click", () => save(`logo_${shown.ids[map.row]}.svg`, logo.svg, "image/svg+xml"));
+    el("logo-download").addEventListener("click", () => logo && save(`logo_${logo.id}.svg`, logo.svg, "image/svg+xml"));
     el("variants-ask").addEventListener("click", askVariants);
-    el("variants-download").addEventListener("click", () => save(`variants_${shown.ids[map.row]}.tsv`, variantsTable()));
+    el("variants-download").addEventListener("click", () => variants && save(`variants_${variants.id}.tsv`, variantsTable()));
     const drop = el("drop");
     for (const name of ["dragenter", "dragover"]) {
       drop.addEventListener(name, (event) => {
@@ -672,5 +678,5 @@
     },
   );
   // For people who like the console, and for tests.
-  window.octodon = { card, ready, predictText, table: () => shown && table(), map: () => map && core.tsv(...mapColumns()), choose, drawLogo, askVariants, variants: () => effects && variantsTable() };
+  window.octodon = { card, ready, predictText, table: () => shown && table(), map: () => map && core.tsv(...mapColumns()), choose, drawLogo, askVariants, variants: () => variants && variantsTable() };
 })();
