@@ -199,6 +199,28 @@ def test_the_map_is_the_change_of_every_single_mutation(page: Browser, student: 
     )
 
 
+def test_a_file_that_is_dropped_while_the_page_is_busy_takes_the_place_of_what_it_does(page: Browser) -> None:
+    one, other = (
+        fasta(decode(random_sequences(n, LENGTH, seed=n, n_share=0))).replace(">s", f">{name}")
+        for n, name in ((1, "s"), (2, "o"))
+    )
+    page.run(
+        f"""(async () => {{
+            const first = octodon.predictText({json.dumps(one)});
+            while (document.getElementById("map-section").hidden) await new Promise((done) => setTimeout(done, 5));
+            const dataTransfer = new DataTransfer();
+            dataTransfer.items.add(new File([{json.dumps(other)}], "other.fa"));
+            document.getElementById("drop").dispatchEvent(new DragEvent("drop", {{ dataTransfer, bubbles: true }}));
+            await first;
+            while (!octodon.map()) await new Promise((done) => setTimeout(done, 5));
+        }})()"""
+    )
+    assert page.run("document.getElementById('sequences').value") == other
+    assert page.run("document.getElementById('status').textContent") == "2 sequences predicted."
+    assert list(pd.read_csv(StringIO(page.run("octodon.table()")), sep="\t")["id"]) == ["o0", "o1"]
+    assert set(pd.read_csv(StringIO(page.run("octodon.map()")), sep="\t")["id"]) == {"o0"}
+
+
 def test_a_title_is_text_and_nothing_is_left_to_fill_in(page: Browser, folder: Path) -> None:
     assert page.run("document.getElementById('title').textContent") == "<b>T&C</b>"
     content = (folder / "page.html").read_text()

@@ -172,3 +172,96 @@ def test_what_is_saved_bears_the_name_of_the_sequence_it_is_of(page: Path) -> No
         assert [name for name, _ in said["saved"]] == ["mutations_s1.tsv"]
         assert said["variants"] is None
         assert said["told"] == []
+
+
+OTHER = "".join(f">o{i}\n{one}\n" for i, one in enumerate(decode(random_sequences(3, LENGTH, n_share=0.0))))
+ENOUGH = {"sequences": 200}
+
+
+def ids_of(table: str) -> list[str]:
+    return [line.split("\t")[0] for line in table.splitlines()[1:]]
+
+
+@pytest.mark.parametrize("when", ["1", "2"], ids=["predicts", "maps"])
+def test_a_file_that_comes_while_the_page_is_busy_takes_the_place_of_what_it_does(
+    page: Path, when: str
+) -> None:
+    said = shown_by(page, limits=ENOUGH, during={when: [("drop", "other.fa", OTHER)]})
+    assert said["shown"]["sequences"]["value"] == OTHER
+    assert ids_of(said["table"]) == ["o0", "o1", "o2"]
+    assert set(ids_of(said["map"])) == {"o0"}
+    assert said["shown"]["status"]["text"] == "3 sequences predicted."
+    assert said["told"] == []
+
+
+@pytest.mark.parametrize("when", ["1", "2"], ids=["predicts", "maps"])
+def test_a_wrong_file_that_comes_while_the_page_is_busy_is_told_and_no_answer_is_left(
+    page: Path, when: str
+) -> None:
+    said = shown_by(page, limits=ENOUGH, during={when: [("drop", "wrong.fa", ">a\nACXT\n")]})
+    assert said["shown"]["error"]["text"].startswith("row 1 has 4 bases, expected 62")
+    assert said["shown"]["results"]["hidden"]
+    assert said["shown"]["map-section"]["hidden"]
+    assert [said["table"], said["map"]] == [None, None]
+    assert said["shown"]["status"]["text"] == ""
+    assert said["told"] == []
+
+
+def test_the_last_of_several_files_is_the_one_that_is_shown(page: Path) -> None:
+    files = [("drop", "wrong.fa", ">a\nAC\n"), ("drop", "other.fa", OTHER), ("drop", "own.fa", FASTA)]
+    for when in ("0", "2"):
+        said = shown_by(page, text=FASTA if when == "2" else "", limits=ENOUGH, during={when: files})
+        assert said["shown"]["sequences"]["value"] == FASTA
+        assert ids_of(said["table"]) == ["s0", "s1"]
+        assert said["shown"]["error"]["text"] == ""
+        assert said["told"] == []
+
+
+def test_what_comes_before_the_network_waits_for_it(page: Path) -> None:
+    for step in (("drop", "other.fa", OTHER), ("click", "example")):
+        said = shown_by(page, text="", limits=ENOUGH, during={"0": [step]})
+        assert said["rows"] >= 3
+        assert said["shown"]["error"]["text"] == ""
+        assert said["told"] == []
+
+
+def test_another_row_can_be_chosen_while_a_map_is_made_and_not_while_sequences_are_predicted(
+    page: Path,
+) -> None:
+    said = shown_by(page, limits=ENOUGH, during={"2": [("choose", 1)]})
+    assert set(ids_of(said["map"])) == {"s1"}
+    assert said["shown"]["status"]["text"] == "2 sequences predicted."
+    said = shown_by(page, limits=ENOUGH, then=[("predictText", OTHER)], during={"3": [("choose", 1)]})
+    assert ids_of(said["table"]) == ["o0", "o1", "o2"]
+    assert set(ids_of(said["map"])) == {"o0"}
+    assert said["told"] == []
+
+
+def test_stop_ends_all_that_was_asked_for(page: Path) -> None:
+    stop = ("click", "stop")
+    said = shown_by(page, limits=ENOUGH, during={"2": [stop]})
+    assert said["shown"]["status"]["text"] == "Stopped."
+    assert [ids_of(said["table"]), said["map"]] == [["s0", "s1"], None]
+    # of a prediction that is stopped, and of one that waits, nothing is shown under its sequences
+    said = shown_by(page, limits=ENOUGH, then=[("predictText", OTHER)], during={"3": [stop]})
+    assert said["shown"]["status"]["text"] == "Stopped."
+    assert [said["table"], said["map"]] == [None, None]
+    said = shown_by(page, limits=ENOUGH, during={"2": [("drop", "other.fa", OTHER), stop]})
+    assert said["shown"]["status"]["text"] == "Stopped."
+    assert ids_of(said["table"]) == ["s0", "s1"]
+    assert len(said["asked"]) == 2
+
+
+def test_a_logo_and_variants_are_asked_for_one_after_the_other(page: Path) -> None:
+    first = FASTA.splitlines()[1][0]
+    then = [
+        ("value", "logo-output", json.dumps(["activity", "Dev"])),
+        ("value", "mutations", f"{first}1{'C' if first == 'A' else 'A'}"),
+        ("drawLogo",),
+        ("click", "logo-download"),
+    ]
+    said = shown_by(page, limits=ENOUGH, then=then, during={"3": [("askVariants",)]})
+    assert [what for what, _ in said["asked"]] == ["predict", "variants", "attribute", "variants"]
+    assert said["saved"] == [["logo_s0.svg", "<svg>s0</svg>"]]
+    assert said["variants"] is not None
+    assert said["told"] == []

@@ -8,10 +8,11 @@
   const el = (id) => document.getElementById(id);
   const SVG = "http://www.w3.org/2000/svg";
   let backend = null;
-  let shown = null; // {ids, codes, columns, order, selected}
+  let shown = null; // {ids, codes, columns, selected}
   let map = null; // {id, codes, effects (4 l t), stds (4 l t) or null}
-  let isBusy = false;
-  let isStopped = false;
+  const asked = new Set(); // the requests that are at work or wait, each {kind, isStopped}
+  let now = null; // the one at work
+  let turn = Promise.resolve(); // ends when all of them have
   let cursor = [0, 0];
 
   let decimals = []; // of each target
@@ -45,6 +46,28 @@
 
   // ---- asking -------------------------------------------------------------------------------------------------------
 
+  // One request at a time. A newer one stops those that it replaces (a prediction and a map all, others their own kind), and waits for the end
+  // of every older one: what is shown is always the answer to what was asked last.
+  function inTurn(kind, work) {
+    const own = { kind, isStopped: false };
+    for (const older of asked) if (["prediction", "map", older.kind].includes(kind)) older.isStopped = true;
+    asked.add(own);
+    const ended = turn.then(async () => {
+      now = own;
+      try {
+        if (!own.isStopped) await work();
+      } finally {
+        asked.delete(own);
+        // of what a newer request has stopped there is nothing to say
+        if (own.isStopped && backend) tell(asked.size ? "" : "Stopped.");
+      }
+    });
+    turn = ended.catch(() => {});
+    return ended;
+  }
+
+  const isAsked = (...kinds) => [...asked].some((one) => kinds.includes(one.kind));
+
   // Many sequences in small batches, the page staying alive between them; null when stopped.
   async function ask(codes, onDone) {
     const length = card.length;
@@ -60,15 +83,12 @@
       }
       onDone(at + count, n);
       await pause();
-      if (isStopped) return null;
+      if (now.isStopped) return null;
     }
     return parts;
   }
 
   async function busy(what, work) {
-    if (isBusy) return null;
-    [isBusy, isStopped] = [true, false];
-    el("predict").disabled = true;
     el("stop").hidden = el("progress").hidden = false;
     el("progress").value = 0;
     const began = performance.now();
@@ -79,8 +99,6 @@
         tell(`${what}: ${core.many(done)} of ${core.many(all)}` + (left > 3 ? `, about ${Math.ceil(left)} s left` : ""));
       });
     } finally {
-      isBusy = false;
-      el("predict").disabled = false;
       el("stop").hidden = el("progress").hidden = true;
     }
   }
@@ -91,27 +109,41 @@
 
   const predicted = () => `${core.many(shown.ids.length)} sequence${shown.ids.length > 1 ? "s" : ""} predicted.`;
 
-  async function predictText(text) {
+  function predictText(text) {
+    const how = policy();
+    return inTurn("prediction", () => predict(text, how));
+  }
+
+  async function predict(text, how) {
+    forget();
     refuse("");
+    if (backend) tell("");
     try {
-      const { ids, codes } = core.read(text, card.length, policy());
-      const columns = await busy("predicting", (onDone) => ask(codes, onDone));
-      if (columns === null) {
-        tell("Stopped.");
-        return;
-      }
-      shown = { ids, codes, columns, order: null, selected: 0 };
+      const { ids, codes } = core.read(text, card.length, how);
+      await ready.catch((error) => {
+        throw new core.InputError(error.message);
+      });
+      const columns = now.isStopped ? null : await busy("predicting", (onDone) => ask(codes, onDone));
+      if (columns === null) return;
+      shown = { ids, codes, columns, selected: 0 };
       tell(predicted());
       showTable();
       el("results").hidden = false;
+      now.kind = "map"; // the answer is there, and rows of it can be chosen
       await tryMap(order()[0]);
     } catch (error) {
-      tell("");
-      shown = null; // what is left of an earlier answer would pass for this one
-      for (const id of ["results", "map-section", "logo-section", "variants-section"]) el(id).hidden = true;
+      if (backend) tell("");
+      forget();
       refuse(error instanceof core.InputError ? error.message : `the network failed: ${error.message || error}`);
       if (!(error instanceof core.InputError)) throw error;
     }
+  }
+
+  // What is left of an earlier answer would pass for that to the present sequences.
+  function forget() {
+    dropMap();
+    shown = null;
+    for (const id of ["results", "map-section"]) el(id).hidden = true;
   }
 
   // ---- table --------------------------------------------------------------------------------------------------------
@@ -307,10 +339,7 @@
     el("map-row").replaceChildren(...order().slice(0, SHOWN).map((one) => make("option", { value: one }, shown.ids[one] || `row ${one + 1}`)));
     el("map-row").value = String(row);
     const said = await busy(`mutating ${shown.ids[row]}`, (onDone) => effectsOf(codes, places, row, onDone));
-    if (said === null) {
-      if (isStopped) tell("Stopped.");
-      return;
-    }
+    if (said === null) return;
     const spread = (values) => {
       const all = new Float64Array(4 * card.length * T);
       places.forEach(([position, base], i) => {
@@ -346,7 +375,7 @@
       for (const [name, values] of Object.entries(said)) table[name] = (table[name] || []).concat(values);
       onDone(Math.min(at + backend.mutations, mutations.length), mutations.length);
       await pause();
-      if (isStopped) return null;
+      if (now.isStopped) return null;
     }
     return table;
   }
@@ -456,26 +485,30 @@
     el("mutations").placeholder = `${own}${middle + 1}${own === "A" ? "G" : "A"}`;
   }
 
-  // Does one thing at a time, and says beside it what it is, or what is wrong.
+  // Does one thing for the map that is shown, and says beside it what it is, or what is wrong.
   async function beside(id, what, work) {
-    if (isBusy || !map) return;
-    el(id).textContent = `${what} ...`;
-    try {
-      await busy(what, work);
-      el(id).textContent = "";
-    } catch (error) {
-      el(id).textContent = error.message || String(error);
-      if (!(error instanceof core.InputError)) throw error;
-    } finally {
-      tell("");
-    }
+    if (!map || isAsked("prediction", "map")) return;
+    await inTurn(id, async () => {
+      el(id).textContent = `${what} ...`;
+      try {
+        await busy(what, work);
+        el(id).textContent = "";
+      } catch (error) {
+        el(id).textContent = error.message || String(error);
+        if (!(error instanceof core.InputError)) throw error;
+      } finally {
+        tell("");
+      }
+    });
   }
 
   function drawLogo() {
     const [output, target] = JSON.parse(el("logo-output").value);
+    const method = el("logo-method").value;
     return beside("logo-status", "explaining", async () => {
       const { id, codes } = map;
-      const svg = await backend.logo(codes, id, { output, target, method: el("logo-method").value });
+      const svg = await backend.logo(codes, id, { output, target, method });
+      if (now.isStopped) return;
       if (logo) URL.revokeObjectURL(logo.address);
       logo = { id, svg, address: URL.createObjectURL(new Blob([svg], { type: "image/svg+xml" })) };
       el("logo").src = logo.address;
@@ -486,8 +519,9 @@
   }
 
   function askVariants() {
+    const given = el("mutations").value;
     return beside("variants-status", "asking", async (onDone) => {
-      const mutations = el("mutations").value.split(/[\n,;]/).map((one) => one.trim()).filter(Boolean);
+      const mutations = given.split(/[\n,;]/).map((one) => one.trim()).filter(Boolean);
       if (!mutations.length) throw new core.InputError("no mutations; give at least one, such as " + el("mutations").placeholder);
       const { id, codes } = map;
       const table = await askEffects(codes, mutations, onDone);
@@ -536,13 +570,23 @@
 
   async function open(file) {
     if (!file) return;
-    refuse("");
     if (file.size > core.MOST_FILE_BYTES) {
       refuse(`${file.name}: ${core.many(Math.round(file.size / 1e6))} MB, at most 64 MB in the browser; use octodon predict`);
       return;
     }
-    el("sequences").value = await file.text();
-    await predictText(el("sequences").value);
+    const how = policy();
+    await inTurn("prediction", async () => {
+      let text;
+      try {
+        text = await file.text();
+      } catch (error) {
+        refuse(`${file.name} cannot be read: ${error.message || error}`); // a folder, say; the sequences before stay with their answer
+        return;
+      }
+      if (now.isStopped) return;
+      el("sequences").value = text;
+      await predict(text, how);
+    });
   }
 
   const percent = (level) => `${Number((level * 100).toPrecision(4))} %`;
@@ -589,19 +633,22 @@
   function listen() {
     el("predict").addEventListener("click", () => predictText(el("sequences").value));
     el("sequences").addEventListener("keydown", (event) => {
-      if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !isBusy) predictText(el("sequences").value);
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) predictText(el("sequences").value);
     });
     el("example").addEventListener("click", () => {
       el("sequences").value = card.example.map((codes, i) => `>example_${i + 1}\n${core.decode(Uint8Array.from(codes))}\n`).join("");
       el("policy").value = "refuse";
       showFlanks();
-      if (backend && !isBusy) predictText(el("sequences").value);
+      predictText(el("sequences").value);
     });
-    el("file").addEventListener("change", async () => {
-      await open(el("file").files[0]);
-      el("file").value = "";
+    el("file").addEventListener("change", () => {
+      const [file] = el("file").files;
+      el("file").value = ""; // so that the same file can be opened again
+      open(file);
     });
-    el("stop").addEventListener("click", () => (isStopped = true));
+    el("stop").addEventListener("click", () => {
+      for (const one of asked) one.isStopped = true;
+    });
     el("policy").addEventListener("change", showFlanks);
     el("sort").addEventListener("change", fillRows);
     el("download").addEventListener("click", () => save("predictions.tsv", table()));
@@ -653,10 +700,13 @@
     });
   }
 
+  // Rows of an answer that another is about to replace cannot be chosen.
   async function choose(row) {
-    if (isBusy) return;
-    refuse("");
-    await tryMap(row);
+    if (!shown || isAsked("prediction")) return;
+    await inTurn("map", async () => {
+      refuse("");
+      await tryMap(row);
+    });
   }
 
   function table() {
@@ -672,9 +722,10 @@
       tell("Ready.");
     },
     (error) => {
+      const words = `the network could not be started: ${error.message || error}`;
       tell("");
-      refuse(`the network could not be started: ${error.message || error}`);
-      throw error;
+      refuse(words);
+      throw new Error(words, { cause: error });
     },
   );
   // For people who like the console, and for tests.
