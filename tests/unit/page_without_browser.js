@@ -14,7 +14,7 @@ const saved = [];
 class Element {
   constructor(name) {
     Object.assign(this, { name, children: [], dataset: {}, textContent: "", value: "", hidden: false, options: [] });
-    Object.assign(this, { attributes: {}, listeners: {} });
+    Object.assign(this, { attributes: {}, listeners: {}, style: {} });
     this.classList = { add() {}, remove() {} };
   }
   append(...nodes) {

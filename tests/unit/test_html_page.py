@@ -221,6 +221,41 @@ def test_a_file_that_is_dropped_while_the_page_is_busy_takes_the_place_of_what_i
     assert set(pd.read_csv(StringIO(page.run("octodon.map()")), sep="\t")["id"]) == {"o0"}
 
 
+def test_keys_lead_into_the_table_through_its_rows_and_out(page: Browser) -> None:
+    ask_page(page, fasta(decode(random_sequences(40, LENGTH, seed=2, n_share=0))))
+
+    def press(*keys: str) -> str | None:
+        """Return which row has the focus then."""
+        for key in keys:
+            for kind in ("rawKeyDown", "keyUp"):
+                codes = {"Tab": 9, "End": 35, "Home": 36, "ArrowUp": 38, "ArrowDown": 40}
+                page.call(
+                    "Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=codes[key]
+                )
+        return page.run("document.activeElement.dataset.row")
+
+    def is_seen() -> bool:
+        """Tell whether the row with the focus is not hidden by the head, which stays above."""
+        return page.run(
+            "(() => { const row = document.activeElement, box = row.getBoundingClientRect();"
+            "return row.contains(document.elementFromPoint(box.left + 5, box.top + 5)); })()"
+        )
+
+    page.run("document.getElementById('table-scroll').focus()")
+    assert press("Tab") == "0"
+    assert press("End") == "39"
+    assert is_seen()
+    assert press(*["ArrowUp"] * 30) == "9"
+    assert is_seen()
+    assert press("ArrowDown") == "10"
+    assert press("Tab") is None
+    assert not page.run("document.getElementById('table').contains(document.activeElement)")
+    roles = [node["role"]["value"] for node in page.call("Accessibility.getFullAXTree")["nodes"]]
+    assert roles.count("grid") == 1
+    assert roles.count("rowheader") == 40
+    assert "gridcell" in roles
+
+
 def test_a_title_is_text_and_nothing_is_left_to_fill_in(page: Browser, folder: Path) -> None:
     assert page.run("document.getElementById('title').textContent") == "<b>T&C</b>"
     content = (folder / "page.html").read_text()

@@ -672,6 +672,7 @@
       const line = lines()[to];
       if (!line) return;
       stopAt(line);
+      el("table-scroll").style.scrollPaddingTop = `${el("table").tHead.offsetHeight}px`; // not behind the head, which stays above
       line.focus();
     });
     el("map-scroll").addEventListener("keydown", (event) => {
