@@ -245,6 +245,10 @@ def test_the_command_refuses_what_cannot_be_meant(tmp_path):
         ((rows, "--out", tmp_path / "x.txt"), r"expected a name ending in"),
         ((rows, "--out", rows), "this is the input"),
         ((tmp_path / "none.tsv", "--out", tmp_path / "x.tsv"), "no such file"),
+        (
+            (tmp_path / "studnt", "--data", rows, *gc),
+            "studnt: no such file or folder; give the folder of a student",
+        ),
     ):
         error, _ = run("calibrate", *arguments)
         assert error is not None

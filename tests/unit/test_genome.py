@@ -286,6 +286,14 @@ def test_windows_around_centres_and_what_leaves_its_contig(tmp_path: Path) -> No
         ("chr1\t0\t5\nchr7\t0\t5\n", "contigs are not in g.fa, first 'chr7'"),
         ("chr1\t0\t5\nchr1\t0\t6\n", "row 2 spans 6 bp.*set length_bp"),
         ("track\n", "no intervals"),
+        (
+            "#chrom\tstart\tend\tname\tscore\tstrand\tstart\nchr1\t0\t5\ta\t0\t+\t9\n",
+            "2 columns are called 'start', expected one",
+        ),
+        (
+            "#chrom\tstart\tend\tname\tscore\tstrand\tact\tact\nchr1\t0\t5\ta\t0\t+\t1\t5\n",
+            "2 columns are called 'act'.*rename",
+        ),
     ],
 )
 def test_a_bed_that_cannot_be_used_is_one_line(tmp_path: Path, text: str, message: str) -> None:

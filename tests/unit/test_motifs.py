@@ -231,6 +231,19 @@ def test_what_is_asked_of_a_run_is_refused_for_maps(tmp_path: Path, words: tuple
     assert f"maps.h5: {words[0]}: for a run" in str(said.exception)
 
 
+@pytest.mark.parametrize(("name", "words"), [("maps.h5", ("--out", "maps")), ("motifs.h5", ())])
+def test_maps_are_not_overwritten_by_their_motifs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, words: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_attribution(maps(), Path(name))
+    before = Path(name).read_bytes()
+    said = CliRunner().invoke(app, ["motifs", str(tmp_path / name), *words])
+    assert isinstance(said.exception, ConfigError)
+    assert f"--out {name}: this is the input" in str(said.exception)
+    assert Path(name).read_bytes() == before
+
+
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     save_attribution(maps(), tmp_path / "maps.h5")
     (tmp_path / "plain").write_text("")

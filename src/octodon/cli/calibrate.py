@@ -105,7 +105,7 @@ def calibrate(
 
     A bundle keeps what was learnt in calibration.json; octodon predict applies it, --uncalibrated takes it back.
     """
-    from octodon.atomic import settled
+    from octodon.atomic import expanded, settled
     from octodon.calibration.fit import DEFAULT_METHOD
     from octodon.cli.output import say
     from octodon.errors import ConfigError
@@ -130,6 +130,10 @@ def calibrate(
         )  # fmt: skip
         say(f"{made.describe()}: learnt on {max(made.n_rows):,} rows -> {path}")
         return
+    if not expanded(source).exists():
+        raise ConfigError(
+            f"calibrate {source}: no such file or folder; give the folder of a student or an ensemble, or a table of predictions"
+        )
     if out is None:
         raise ConfigError(
             f"calibrate {source}: --out is missing: the table to write (.tsv, .csv or .parquet)"

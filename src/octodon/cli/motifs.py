@@ -85,6 +85,7 @@ def motifs(
     from octodon.attribution.motifs import few_motifs, find_motifs, name_patterns, read_meme
     from octodon.attribution.save import load_attribution
     from octodon.cli.output import counting, say
+    from octodon.data._files import refuse_input
     from octodon.errors import ConfigError
     from octodon.experiment.attribution_study import explain_run
     from octodon.report.logo import pattern_figure
@@ -94,6 +95,8 @@ def motifs(
     given = {name: value for name, value in of_runs.items() if value is not None}
     if given and source.is_file():
         raise ConfigError(f"motifs {source}: {', '.join(given)}: for a run; maps hold all, leave it out")
+    patterns_file = out.with_name(f"{out.name}.h5")
+    refuse_input(patterns_file, source)
     make_folder(out.parent)
     if meme is not None:
         read_meme(meme)  # a mistake here should not wait for the motifs
@@ -111,7 +114,7 @@ def motifs(
     if maps.observed_std is None:
         say("note: maps of one network: every seqlet weighs the same")
     patterns = find_motifs(
-        maps, out.with_name(f"{out.name}.h5"), window=window, max_seqlets=max_seqlets, weighted=not unweighted
+        maps, patterns_file, window=window, max_seqlets=max_seqlets, weighted=not unweighted
     )
     table = name_patterns(patterns, meme)
     write_text(out.with_name(f"{out.name}.tsv"), table.to_csv(sep="\t", index=False, float_format="%.4g"))

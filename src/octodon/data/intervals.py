@@ -52,8 +52,8 @@ def read_intervals(path: str | Path) -> Intervals:
     Raises
     ------
     DataError
-        A missing, empty or damaged file, fewer than three columns, a coordinate that is no whole number, an interval
-        that is empty or reversed, a strand other than "+", "-" and ".". Rows are counted from 1 below the header.
+        A missing, empty or damaged file, fewer than three columns, two of one name, a coordinate that is no whole number,
+        an interval that is empty or reversed, a strand other than "+", "-" and ".". Rows are counted from 1 below the header.
     """
     file = existing_file(path)
     skipped, names = _header(file)
@@ -77,9 +77,14 @@ def read_intervals(path: str | Path) -> Intervals:
         raise DataError(
             f"{file}: {table.shape[1]} columns, expected at least 3 (chrom, start, end), tab-separated"
         )
-    columns = {
-        _column_name(number, names): table[number].to_numpy(dtype=object) for number in range(table.shape[1])
-    }
+    labels = [_column_name(number, names) for number in range(table.shape[1])]
+    repeated = [label for label in labels if labels.count(label) > 1]
+    if repeated:  # by name, the later one would take the place of the first, even of the coordinates
+        raise DataError(
+            f"{file}: {labels.count(repeated[0])} columns are called {repeated[0]!r}, expected one (the first six are "
+            f"{', '.join(BED_COLUMNS)}); rename the later one in the line '#chrom ...'"
+        )
+    columns = {label: table[number].to_numpy(dtype=object) for number, label in enumerate(labels)}
     starts, stops = (_coordinates(file, columns, number) for number in (1, 2))
     wrong = np.flatnonzero((starts < 0) | (stops <= starts))
     if len(wrong):
