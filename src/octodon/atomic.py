@@ -168,6 +168,16 @@ def _set_aside(path: Path) -> list[Path]:
     return [at for at, match in found if match and match["old"] and match["name"] == path.name]
 
 
+def expanded(path: str | Path) -> Path:
+    """Return a path with the home folder in the place of its "~" or "~user"; as it is where there is no such user."""
+    path = Path(path)
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        # a name that begins so, such as "~$data.csv", which a spreadsheet puts beside an open file; or a user without a home
+        return path
+
+
 def make_folder(path: Path) -> None:
     """Make a folder, and those that it lies in, where they are not there.
 

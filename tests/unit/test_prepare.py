@@ -1,12 +1,15 @@
 """From the sections [data] and [split] to examples with a split; what a check lets pass, a run refuses."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from octodon.data.split_names import SPLIT_SPELLINGS, named_splits
 from octodon.errors import ConfigError, DataError
-from octodon.experiment.config import resolve
+from octodon.experiment.config import load_config, resolve
 from octodon.experiment.prepare import prepare, read_split
+from octodon.models.model import backbone_file
 from octodon.seq.codes import decode, random_codes
 
 
@@ -40,6 +43,13 @@ def test_the_chromosome_is_read_without_listing_it_under_data(table, named, aske
     assert examples.splits.tolist() == ["train"] * 18 + ["valid"] * 6 + ["test"] * 6
 
 
+def test_the_chromosome_is_found_in_a_table_whose_tab_is_called_by_its_name(table):
+    by = {"by": "chromosome", "valid": ["chr2"], "test": ["chr3"]}
+    assert prepare(config_of(table(), by, delimiter="\\t")).columns["chrom"][0] == "chr1"
+    with pytest.raises(ConfigError, match=r"delimiter is ';;', expected one ASCII character"):
+        prepare(config_of(table(), by, delimiter=";;"))
+
+
 def test_a_column_called_chromosome_does_as_well(table):
     split = {"by": "chromosome", "valid": ["chr2"], "test": ["chr3"]}
     path = table(header="id sequence A B chromosome gene")
@@ -71,6 +81,46 @@ def test_wrong_split_options_are_one_line(table, split):
         with pytest.raises(ConfigError, match=r"split\.\w+: ") as caught:
             read(config_of(table(), split))
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("x" * 300, r"^x{80}: cannot be read: File name too long; give the path of a TOML file"),
+        ("locked.toml", r"locked\.toml: cannot be read: Permission denied; give the path of a TOML file"),
+        ("latin.toml", r"latin\.toml: not TOML: .*utf-8"),
+        ("none.toml", r"none\.toml: no such file"),
+    ],
+)
+def test_a_configuration_that_cannot_be_read_is_one_line(tmp_path, monkeypatch, name, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "locked.toml").touch()
+    (tmp_path / "latin.toml").write_bytes(b"# caf\xe9\n")
+    read_text = Path.read_text
+
+    def forbidden(path, *given, **how):
+        if path.name == "locked.toml":  # whoever runs the tests as root may read all
+            raise PermissionError(13, "Permission denied", str(path))
+        assert how == {"encoding": "utf-8"}  # whatever the locale is
+        return read_text(path, *given, **how)
+
+    monkeypatch.setattr(Path, "read_text", forbidden)
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_config(Path(name))
+    assert "\n" not in str(caught.value)
+
+
+def test_paths_of_a_configuration_may_begin_like_the_home_of_nobody(tmp_path):
+    file = tmp_path / "x.toml"
+    file.write_text(
+        '[data]\npath = "~$x.tsv"\n[model]\nbackbone = "~$net.py:Net"\n[distill]\npool = "~$pool.fa"\n'
+    )
+    config = load_config(file)
+    assert config.data["path"] == str(tmp_path / "~$x.tsv")
+    assert config.model.backbone == f"{tmp_path / '~$net.py'}:Net"
+    assert config.distill.pool == tmp_path / "~$pool.fa"
+    with pytest.raises(ConfigError, match=r"no file '~\$net\.py'"):
+        backbone_file("~$net.py:Net")
 
 
 def test_a_lenient_reading_counts_what_a_run_refuses(table):

@@ -298,8 +298,22 @@ def test_the_reader_set_finds_sets_by_name_and_suggests(tmp_path: Path):
 def test_the_cache_folder_follows_the_environment(tmp_path: Path, monkeypatch):
     monkeypatch.setenv("OCTODON_CACHE", str(tmp_path / "here"))
     assert default_folder() == tmp_path / "here"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("OCTODON_CACHE", "~/here")
+    assert default_folder() == tmp_path / "here"
     monkeypatch.delenv("OCTODON_CACHE")
     assert default_folder().name == "octodon"
+
+
+def test_the_folder_of_a_set_may_lie_at_home(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    def fetched(file: object, folder: Path, **_: object) -> Path:
+        raise DataError(f"fetched into {folder}")
+
+    monkeypatch.setattr("octodon.data.sets._card.fetch", fetched)
+    with pytest.raises(DataError, match=f"^fetched into {tmp_path / 'here'}$"):
+        sets["deepstarr"].load("~/here")
 
 
 def test_the_progress_bar_counts_the_bytes_on_a_terminal(remote: Path, cache: Path, monkeypatch):

@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import lzma
+import re
 from pathlib import Path
 
 import numpy as np
@@ -338,6 +339,34 @@ def test_a_path_that_the_system_refuses_is_one_line():
         ):
             use(sequence)
     refuse_input(sequence, sequence)  # left to whoever opens it
+
+
+@pytest.mark.parametrize("name", ["~$data.tsv", "~nosuchuser/data.tsv"])
+def test_a_name_that_looks_like_the_home_of_nobody_is_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=rf"^{re.escape(name)}: no such file"):
+        read_table(name)
+    Path(name).parent.mkdir(exist_ok=True)
+    assert len(read_table(write(Path(name)))) == len(ROWS)
+
+
+@pytest.mark.parametrize("delimiter", ["tab", "\\t", "\t", None, ""])
+def test_a_tab_may_be_called_by_its_name(tmp_path: Path, delimiter: str | None):
+    path = write(tmp_path / "x.tsv")
+    assert read_table(path, delimiter=delimiter).codes.tolist() == read_table(path).codes.tolist()
+
+
+@pytest.mark.parametrize("delimiter", [";;", "\\s", "§", '"', "'", "\n", "\r"])
+def test_a_delimiter_that_is_no_character_is_one_line(tmp_path: Path, delimiter: str):
+    path = write(tmp_path / "x.tsv")
+    for use in (read_table, lambda path, **how: list(stream_sequences(path, **how))):
+        with pytest.raises(
+            ConfigError, match=r"x\.tsv: delimiter is .*, expected one ASCII character"
+        ) as caught:
+            use(path, delimiter=delimiter)
+        assert "\n" not in str(caught.value)
 
 
 def test_a_column_name_that_occurs_twice_is_refused(tmp_path: Path):

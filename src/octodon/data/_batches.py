@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from octodon.data._arrow import NO_VALUE, compute
 from octodon.data._files import existing_file, one_line, open_binary, plain_suffix, reading
-from octodon.errors import DataError
+from octodon.errors import ConfigError, DataError
 from octodon.registry import suggest
 
 TABLE_SUFFIXES = (".tsv", ".txt", ".tab", ".csv", ".parquet", ".pq", ".gz")
@@ -33,8 +33,11 @@ def column_names(path: str | Path, delimiter: str | None = None) -> list[str]:
     ------
     DataError
         For a missing file, a truncated or damaged one, or a first line that is no header.
+    ConfigError
+        For a delimiter that is no single character.
     """
     file = existing_file(path)
+    separator = _separator(file, delimiter)
     if plain_suffix(file) in PARQUET_SUFFIXES:
         try:
             with reading(file):
@@ -48,7 +51,7 @@ def column_names(path: str | Path, delimiter: str | None = None) -> list[str]:
     except UnicodeDecodeError:
         raise DataError(f"{file}: the first line is not text; expected a table with a header") from None
     try:
-        return next(csv.reader([line], delimiter=delimiter or _delimiter(file)), [])
+        return next(csv.reader([line], delimiter=separator), [])
     except csv.Error as error:  # it is cut at a line end of Windows or Unix only
         raise DataError(
             f"{file}: the first line is no header of a table ({one_line(error)}); expected names of columns, and lines that end "
@@ -68,13 +71,15 @@ def table_batches(
     types : mapping
         Arrow type of each column that is wanted: TEXT or NUMBER.
     delimiter : str or None
-        Overrides the separator that the name implies.
+        Overrides the separator that the name implies; "tab" for a tab.
 
     Raises
     ------
     DataError
         For a missing file or column, an empty table, text in a number column, a truncated or damaged file; after the last
         batch, where a quotation mark made one row of several lines.
+    ConfigError
+        For a delimiter that is no single character.
     """
     file = existing_file(path)
     _refuse_columns(file, column_names(file, delimiter), list(types))
@@ -95,8 +100,18 @@ def _unreadable(file: Path, error: BaseException) -> DataError:
     return DataError(f"{file}: cannot be read as a table: {one_line(error)}; write it anew or copy it again")
 
 
-def _delimiter(file: Path) -> str:
-    return "," if plain_suffix(file) == ".csv" else "\t"
+def _separator(file: Path, delimiter: str | None) -> str:
+    """Return the character between the columns: the one that is given, else what the file's name implies."""
+    if not delimiter:
+        return "," if plain_suffix(file) == ".csv" else "\t"
+    if delimiter in ("tab", "\\t"):  # the latter is what '\t' is in TOML: two characters
+        return "\t"
+    if len(delimiter) > 1 or not delimiter.isascii() or delimiter in "\"'\r\n":
+        raise ConfigError(
+            f"{file}: delimiter is {delimiter!r}, expected one ASCII character that is no quotation mark or line end, "
+            f"such as ';', or 'tab'"
+        )
+    return delimiter
 
 
 def _refuse_columns(file: Path, header: Sequence[str], wanted: Sequence[str]) -> None:
@@ -121,7 +136,7 @@ def _batches(file: Path, types: Mapping[str, pa.DataType], delimiter: str | None
         reader = pacsv.open_csv(
             pa.PythonFile(lines, mode="r"),
             read_options=pacsv.ReadOptions(block_size=_BLOCK_BYTES),
-            parse_options=pacsv.ParseOptions(delimiter=delimiter or _delimiter(file)),
+            parse_options=pacsv.ParseOptions(delimiter=_separator(file, delimiter)),
             convert_options=pacsv.ConvertOptions(
                 include_columns=list(types), column_types=dict(types), null_values=NO_VALUE
             ),

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from octodon.atomic import expanded
 from octodon.errors import ConfigError, DataError
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -28,7 +29,7 @@ def existing_file(path: str | Path) -> Path:
     DataError
         Anything else: no such file, a folder, a pipe, an empty file, a path that the system refuses.
     """
-    file = Path(path).expanduser()
+    file = expanded(path)
     try:
         _refuse_other_kinds(file)
     except OSError as error:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from octodon.atomic import expanded
 from octodon.data._batches import TABLE_SUFFIXES
 from octodon.data._files import plain_suffix
 from octodon.data._options import typed_options
@@ -130,4 +131,4 @@ def _takes_path(hint: Any) -> bool:
 
 
 def _resolved(value: Any, base: Path) -> Any:
-    return base / Path(value).expanduser() if isinstance(value, (str, Path)) else value
+    return base / expanded(value) if isinstance(value, (str, Path)) else value

@@ -23,7 +23,8 @@ def with_split_column(data: Mapping[str, Any], split: Mapping[str, Any]) -> dict
     Raises
     ------
     ConfigError
-        For an unknown format, or where the table has both default columns of a chromosome.
+        For an unknown format, a delimiter that is no single character, or where the table has both default columns of a
+        chromosome.
     DataError
         Where a chromosome is needed and the table has no default column for it; for a missing or damaged table.
     """

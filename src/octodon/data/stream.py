@@ -43,7 +43,7 @@ def stream_sequences(
     length : LengthPolicy or str
         What to do with sequences of different lengths.
     delimiter : str or None
-        Separator of a table, where the file's name does not tell.
+        Separator of a table, where the file's name does not tell: one character, or "tab".
 
     Yields
     ------
@@ -54,7 +54,9 @@ def stream_sequences(
     Raises
     ------
     DataError
-        As ``read_table`` and ``read_fasta``; the file's first sequence sets the length for "refuse".
+        As ``read_table`` and ``read_fasta``, but for repeated ids; the file's first sequence sets the length for "refuse".
+    ConfigError
+        For a ``chunk`` below 1, a delimiter that is no single character.
     """
     if plain_suffix(existing_file(path)) in FASTA_SUFFIXES:
         yield from stream_fasta(path, chunk=chunk, length=length)

@@ -10,6 +10,7 @@ from typing import Any
 import tomli_w
 from pydantic import Field
 
+from octodon.atomic import expanded
 from octodon.data.examples import Examples
 from octodon.data.read import absolute_paths
 from octodon.distillation.config import DISTILL_PRESETS, DistillConfig
@@ -120,13 +121,23 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
     Raises
     ------
     ConfigError
-        No file, not TOML, an unknown key (with a suggestion), a value of the wrong type or out of range.
+        No file, one that cannot be read, not TOML, an unknown key (with a suggestion), a value of the wrong type or out
+        of range.
     """
-    if not path.is_file():
+    try:
+        text = path.read_text(encoding="utf-8") if path.is_file() else None
+    except OSError as error:
+        # a name that is too long, no permission
+        raise ConfigError(
+            f"{str(path)[:80]}: cannot be read: {error.strerror}; give the path of a TOML file that you may read"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from None
+    if text is None:
         raise ConfigError(f"{path}: no such file; expected a TOML file (see README, or octodon run --help)")
     try:
-        content = tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not TOML: {error}") from None
     for override in overrides:
         content = merge(content, parse_override(override))
@@ -136,7 +147,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
     )
     distill = config.distill
     if distill.pool is not None:  # like data.path, relative to the TOML file
-        distill = distill.model_copy(update={"pool": (path.parent / distill.pool.expanduser()).resolve()})
+        distill = distill.model_copy(update={"pool": (path.parent / expanded(distill.pool)).resolve()})
     return config.model_copy(
         update={"data": absolute_paths(config.data, path.parent), "model": model, "distill": distill}
     )
@@ -173,4 +184,4 @@ def parse_override(text: str) -> dict[str, Any]:
 def _absolute_backbone(backbone: str, base: Path) -> str:
     """Return a registered name as it is, ``file.py:Class`` with the path made absolute (it is relative to the TOML file)."""
     file, colon, name = backbone.rpartition(".py:")
-    return f"{(base / Path(file).expanduser()).resolve()}.py:{name}" if colon else backbone
+    return f"{(base / expanded(file)).resolve()}.py:{name}" if colon else backbone

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from octodon.atomic import expanded
 from octodon.errors import ConfigError
 from octodon.models.backbones import backbones
 from octodon.models.beside import Beside, narrower
@@ -143,7 +144,7 @@ def backbone_file(backbone: str) -> Path | None:
     if ".py:" not in backbone:
         return None
     path = backbone.rsplit(":", 1)[0]
-    file = Path(path).expanduser().resolve()
+    file = expanded(path).resolve()
     if not file.is_file():
         raise ConfigError(f"model.backbone: no file {path!r}; expected 'path/to/file.py:Class'")
     return file

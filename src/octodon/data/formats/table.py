@@ -69,7 +69,7 @@ def read_table(
     length : LengthPolicy or str
         What to do with sequences of different lengths.
     delimiter : str or None
-        Separator, where the file's name does not tell.
+        Separator, where the file's name does not tell: one character, or "tab".
 
     Raises
     ------
@@ -77,6 +77,8 @@ def read_table(
         For a missing file or column, an empty table, text in a number column, a letter that is no base, mixed
         lengths, missing or infinite targets, a constant target, duplicate ids, a truncated file. Rows are counted
         from 1 below the header.
+    ConfigError
+        For targets that contradict the other columns or themselves, a delimiter that is no single character.
     """
     groups = target_groups(targets or {})
     texts = [name for name in (id, split, *columns) if name is not None]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from octodon.atomic import expanded
 from octodon.data.examples import Examples
 from octodon.data.sets._fetch import DataFile, default_folder, fetch
 from octodon.errors import DataError
@@ -78,7 +79,7 @@ class PublishedSet:
             When the file can be neither found nor fetched, when its sha256 is not the one expected, or when its
             content is not what the card says.
         """
-        where = default_folder() if folder is None else Path(folder)
+        where = default_folder() if folder is None else expanded(folder)
         return self.read(fetch(self.card.file, where, base_url=base_url, label=f"set {self.card.name!r}"))
 
 

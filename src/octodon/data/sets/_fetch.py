@@ -18,7 +18,7 @@ from typing import Any
 import pooch
 from filelock import FileLock
 
-from octodon.atomic import atomic_file, write_text
+from octodon.atomic import atomic_file, expanded, write_text
 from octodon.errors import DataError
 
 TIMEOUT_S = 30.0
@@ -55,7 +55,7 @@ class DataFile:
 
 def default_folder() -> Path:
     """Return the folder named by OCTODON_CACHE, else the user's cache folder for octodon."""
-    return Path(os.environ.get("OCTODON_CACHE") or pooch.os_cache("octodon"))
+    return expanded(os.environ.get("OCTODON_CACHE") or pooch.os_cache("octodon"))
 
 
 def fetch(file: DataFile, folder: Path, *, base_url: str | None = None, label: str = "data set") -> Path:

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import Field
 
+from octodon.atomic import expanded
 from octodon.errors import ConfigError, DataError
 from octodon.experiment.config import ExperimentConfig, parse_override, resolve
 from octodon.registry import suggest
@@ -178,15 +179,13 @@ def _known(where: str, name: str, names: Sequence[str] | dict[str, Any]) -> None
 def _data(poster: PosterSection, folder: Path | None) -> dict[str, str]:
     """Return what the place of the data adds to ``[data]``."""
     if not poster.file:
-        return {} if folder is None else {"folder": str(folder.expanduser().resolve())}
+        return {} if folder is None else {"folder": str(expanded(folder).resolve())}
     if folder is None and not os.environ.get(DATA_VARIABLE):
         raise DataError(
             f"--scale small: no folder with {poster.file}; give --data FOLDER, or set {DATA_VARIABLE} (docs/reproduce.md says where "
             "the file comes from)"
         )
-    path = (
-        Path(os.environ[DATA_VARIABLE]) if folder is None else folder
-    ).expanduser().resolve() / poster.file
+    path = expanded(os.environ[DATA_VARIABLE] if folder is None else folder).resolve() / poster.file
     if not path.is_file():
         raise DataError(
             f"{path}: no such file; --scale small reads it (docs/reproduce.md says where it comes from)"
