@@ -8,6 +8,7 @@ import pytest
 
 from octodon.data.formats.barcodes import CountOptions, activity, read_barcodes
 from octodon.data.formats.table import read_table
+from octodon.data.read import read
 from octodon.errors import ConfigError, DataError
 
 REPLICATES = (1, 2, 3)
@@ -201,13 +202,23 @@ def test_unknown_elements_are_refused_or_counted(small: dict, tmp_path: Path):
         )
 
 
+def test_a_table_of_counts_may_have_no_column_of_barcodes(small: dict):
+    with_barcodes = read_barcodes(**small)
+    text = small["path"].read_text().replace("\t", " ")
+    write(small["path"], "\n".join(line.partition(" ")[2] for line in text.splitlines()) + "\n")
+    with pytest.raises(DataError, match=r"no column 'barcode' of barcodes; .*; name it, or set barcode = ''"):
+        read_barcodes(**small)
+    without = read({"format": "barcodes", "barcode": ""} | small)
+    assert without.targets.tolist() == with_barcodes.targets.tolist()
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         ("AA e1 2", "AA e1 -2", r"row 1, column 'd1': -2 is no count"),
         ("AA e1 2", "AA e1 inf", r"row 1, column 'd1': inf is no count"),
         ("AA e1 2", "AA e1 two", r"row 1, column 'd1': 'two' is no number"),
-        ("AC e1", "AA e1", r"1 barcodes occur more than once \(first: 'AA'\)"),
+        ("AC e1", "AA e1", r"1 barcodes occur more than once \(first: 'AA'\).* set barcode = ''"),
         ("d1 d2", "d1 d3", r"no column 'd2'"),
     ],
 )

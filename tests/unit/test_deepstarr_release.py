@@ -46,6 +46,11 @@ def release(folder, order=slice(None), with_ids=False):
     return folder
 
 
+@pytest.mark.parametrize("split", [None, "", "none"])
+def test_the_single_table_may_be_read_without_its_split(tmp_path: Path, split: str | None):
+    assert read_deepstarr(table(tmp_path / "Sequences_activity_all.txt"), split=split).splits is None
+
+
 def test_the_single_table_gives_sequences_targets_splits_and_places(tmp_path: Path):
     examples = read_deepstarr(table(tmp_path / "Sequences_activity_all.txt"))
     assert examples.codes.shape == (20, 249)

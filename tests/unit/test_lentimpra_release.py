@@ -144,12 +144,18 @@ def test_a_spreadsheet_is_refused_with_the_way_out(tmp_path: Path):
         read_lentimpra(seqs, activity=tmp_path / "S4.xlsx")
 
 
+@pytest.mark.parametrize("split", ["", "none"])
+def test_no_split_can_be_said_in_toml(tmp_path: Path, split: str):
+    seqs, data, _, _ = tables(tmp_path)
+    assert read_lentimpra(seqs, activity=data, split=split).splits is None
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"split": "published"}, "needs cell"),
         ({"split": "published", "cell": "HepG2"}, "needs min_replicates = 1"),
-        ({"split": "random"}, "expected none or 'published'"),
+        ({"split": "random"}, "expected 'none' or 'published'"),
     ],
 )
 def test_the_published_split_asks_for_what_it_needs(tmp_path: Path, options, message):

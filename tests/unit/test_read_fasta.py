@@ -60,6 +60,28 @@ def test_a_description_that_is_no_utf_8_leaves_the_id_alone(tmp_path: Path):
 
 @pytest.mark.parametrize("block_bytes", [4, 1 << 20])
 @pytest.mark.parametrize("read", [read_fasta, lambda path: list(stream_fasta(path))])
+def test_blanks_before_an_id_are_skipped(tmp_path: Path, monkeypatch, read, block_bytes: int):
+    monkeypatch.setattr(fasta, "_BLOCK_BYTES", block_bytes)
+    path = tmp_path / "x.fa"
+    path.write_text(">a\nACGT\n> b second\nACGA\n> \t c\r\nACGG\n")
+    got = read(path)
+    ids = got.ids if read is read_fasta else np.concatenate([names for names, _ in got])
+    assert ids.tolist() == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("header", [">", "> ", ">\t \r"])
+@pytest.mark.parametrize("block_bytes", [4, 1 << 20])
+@pytest.mark.parametrize("read", [read_fasta, lambda path: list(stream_fasta(path))])
+def test_a_record_without_an_id_is_refused(tmp_path: Path, monkeypatch, read, block_bytes: int, header: str):
+    monkeypatch.setattr(fasta, "_BLOCK_BYTES", block_bytes)
+    path = tmp_path / "x.fa"
+    path.write_text(f">a\nACGT\n{header}\nACGA\n>c\nACGG\n")
+    with pytest.raises(DataError, match=r"x\.fa: row 2 has an empty id; give every record one"):
+        read(path)
+
+
+@pytest.mark.parametrize("block_bytes", [4, 1 << 20])
+@pytest.mark.parametrize("read", [read_fasta, lambda path: list(stream_fasta(path))])
 def test_an_id_that_is_no_utf_8_names_its_record(tmp_path: Path, monkeypatch, read, block_bytes: int):
     monkeypatch.setattr(fasta, "_BLOCK_BYTES", block_bytes)
     path = tmp_path / "x.fa"

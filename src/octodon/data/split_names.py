@@ -17,6 +17,10 @@ SPLIT_SPELLINGS: Mapping[str, Sequence[str]] = {
 }
 
 
+NO_SPLIT = (None, "", "none")
+"""How a reader is told that there is no split: a configuration in TOML has no null."""
+
+
 def split_name(name: str) -> str:
     """Return one split's name in our spelling; see ``named_splits``."""
     lower = name.strip().lower()

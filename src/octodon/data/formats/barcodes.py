@@ -27,7 +27,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from octodon.data._arrow import compute
-from octodon.data._batches import NUMBER, TEXT, table_batches
+from octodon.data._batches import NUMBER, TEXT, column_names, table_batches
 from octodon.data._files import plain_suffix
 from octodon.data.assemble import Measurements, assemble
 from octodon.data.examples import Examples
@@ -36,6 +36,7 @@ from octodon.data.formats.fasta import FASTA_SUFFIXES, read_fasta
 from octodon.data.formats.table import read_table
 from octodon.data.lengths import LengthPolicy, PolicyName
 from octodon.errors import ConfigError, DataError
+from octodon.registry import suggest
 
 Aggregate = Literal["sum", "mean_log"]
 Normalise = Literal["cpm", "none"]
@@ -121,7 +122,8 @@ def read_barcodes(
     dna, rna : list of str
         Columns of counts, replicate by replicate; two lists of one length.
     element, barcode : str
-        Columns of ``path``. A barcode that occurs twice is refused (it would be ambiguous); ``barcode`` None: not checked.
+        Columns of ``path``. A barcode that occurs twice is refused (it would be ambiguous); ``barcode`` None or "": there
+        is none, and nothing is checked.
     sequence, id, split, columns
         Columns of ``sequences``, as in ``read_table``; ``id`` (default: the column named as ``element``) joins the two.
     target : str
@@ -156,6 +158,7 @@ def read_barcodes(
         raise ConfigError(
             f"dna, rna: {len(dna)} and {len(rna)} columns; expected one of each per replicate, all different"
         )
+    barcode = barcode or None  # TOML has no null
     elements = _elements(sequences, sequence, id or element, split, columns, length)
     counted = _read_counts(path, element, barcode, dna, rna)
     rows, dropped = _join(counted, elements.ids, path, sequences, unknown_elements)
@@ -207,6 +210,11 @@ def _read_counts(
 ) -> _Counted:
     types: dict[str, pa.DataType] = {element: TEXT} | dict.fromkeys([*dna, *rna], NUMBER)
     if barcode is not None:
+        if barcode not in (present := column_names(path)):
+            raise DataError(
+                f"{path}: no column {barcode!r} of barcodes; {suggest(barcode, present)}; name it, or set barcode = '' where there "
+                f"is none"
+            )
         types[barcode] = TEXT
     names: list[pa.Array] = []
     barcodes: list[pa.Array] = []
@@ -240,7 +248,7 @@ def _refuse_repeated(barcodes: pa.ChunkedArray, path: str | Path) -> None:
     if len(repeated):
         raise DataError(
             f"{path}: {len(repeated)} barcodes occur more than once (first: {repeated[0]['values'].as_py()!r}); a "
-            f"barcode belongs to one row, remove them or set barcode to null"
+            f"barcode belongs to one row, remove them or set barcode = ''"
         )
 
 

@@ -26,7 +26,7 @@ from octodon.data.formats._published_table import header, read_columns
 from octodon.data.formats.fasta import FASTA_SUFFIXES, fasta_blocks
 from octodon.data.formats.table import read_rows
 from octodon.data.lengths import REFUSE
-from octodon.data.split_names import named_splits, split_name
+from octodon.data.split_names import NO_SPLIT, named_splits, split_name
 from octodon.errors import ConfigError, DataError
 from octodon.registry import suggest
 
@@ -59,7 +59,8 @@ def read_deepstarr(
         belongs to record i, and the counts must agree.
     split : str or None
         Column of the single table that holds the split; Train, Val, Test become "train", "valid", "test", other
-        values are kept. None leaves the examples without a split. A folder gives the split by its file names.
+        values are kept. None, "" or "none" leaves the examples without a split. A folder gives the split by its
+        file names.
     repeated_ids : "refuse" or "number"
         What to do with an ID that occurs again: refuse, or append "#2", "#3" ... in file order (no row is dropped,
         and the leak check sees the equal sequences).
@@ -90,7 +91,7 @@ def read_deepstarr(
         ids, codes, targets = _from_pair(path, Path(activity))
         splits = None
     else:
-        ids, codes, targets, splits = _from_table(path, split)
+        ids, codes, targets, splits = _from_table(path, None if split in NO_SPLIT else split)
     return assemble(
         codes,
         ids,

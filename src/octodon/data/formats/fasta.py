@@ -31,7 +31,7 @@ def read_fasta(path: str | Path, *, length: LengthPolicy | PolicyName = "refuse"
     Parameters
     ----------
     path : path
-        Records of one or many lines; the id is the first word after ">"; gzip is recognised by content.
+        Records of one or many lines; the id is the first word after ">" and blanks; gzip is recognised by content.
     length : LengthPolicy or str
         What to do with sequences of different lengths.
 
@@ -39,7 +39,7 @@ def read_fasta(path: str | Path, *, length: LengthPolicy | PolicyName = "refuse"
     ------
     DataError
         For a missing, empty or truncated file, text before the first ">", a letter that is no base, an empty record,
-        mixed lengths, duplicate ids, an id that is no UTF-8. Rows are records, counted from 1.
+        mixed lengths, empty or duplicate ids, an id that is no UTF-8. Rows are records, counted from 1.
     """
     ids: list[pa.Array] = []
     codes: list[ndarray] = []
@@ -64,6 +64,11 @@ def fasta_blocks_of(
     for block in _record_blocks(stream, where):
         words, letters, offsets = _parse(block)
         ids = _as_texts(*words, where, n_records)
+        empty = np.flatnonzero(np.diff(words[1]) == 0)
+        if len(empty):
+            raise DataError(
+                f"{where}: row {n_records + empty[0] + 1} has an empty id; give every record one, behind its '>'"
+            )
         n_records += len(ids)
         yield ids, coder.block(letters, offsets)
     if not n_records:
@@ -116,9 +121,14 @@ def _parse(block: bytes) -> tuple[tuple[ndarray, ndarray], ndarray, ndarray]:
 def _first_words(letters: ndarray, starts: ndarray) -> tuple[ndarray, ndarray]:
     """Return the bytes of the first word of each header line end to end, and their (n + 1,) offsets.
 
-    Cut as bytes: a description in an encoding of old does no harm to an id that is plain text.
+    Blanks between ">" and it are skipped. Cut as bytes: a description in an encoding of old does no harm to an id that
+    is plain text.
     """
     blanks = np.flatnonzero(_IS_BLANK[letters])
+    if _IS_BLANK[letters[starts]].any():
+        # to the first letter; at the latest to the end of the line, where the word is empty
+        others = np.flatnonzero(~_IS_BLANK[letters] | (letters == _NEWLINE))
+        starts = others[np.searchsorted(others, starts)]
     stops = blanks[np.searchsorted(blanks, starts)]  # at the latest the end of the line
     sizes = stops - starts
     offsets = np.concatenate([[0], np.cumsum(sizes)])

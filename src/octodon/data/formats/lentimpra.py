@@ -20,6 +20,7 @@ from octodon.data.formats._published_table import header, read_columns
 from octodon.data.formats.table import read_rows
 from octodon.data.lengths import REFUSE
 from octodon.data.related import partner_name
+from octodon.data.split_names import NO_SPLIT
 from octodon.errors import ConfigError, DataError
 
 UNITS = "log2(RNA/DNA)"
@@ -60,7 +61,7 @@ def read_lentimpra(
     activity : path
         Activity table: ``name``, ``replicate 1 [log2(rna/dna)]`` and so on, ``mean``, ``std``.
     split : None or "published"
-        None leaves the splits to ``Examples.split`` (which keeps forward and reverse together). "published"
+        None, "" or "none" leaves the splits to ``Examples.split`` (which keeps forward and reverse together). "published"
         repeats the published random split, see ``published_splits``; it needs ``cell`` and ``min_replicates``
         1 (the set with means) or 2 (the set with means and standard deviations).
     cell : "HepG2" or "K562", optional
@@ -86,6 +87,7 @@ def read_lentimpra(
         the mean of its replicates.
     """
     path, activity = Path(path), Path(activity)
+    split = None if split in NO_SPLIT else split
     _check_split(split, cell, min_replicates)
     sequence_names, codes, columns = _sequence_table(path)
     names, replicates = _activity_table(activity)
@@ -164,7 +166,7 @@ def _published_pairs(names: ndarray) -> tuple[Int[ndarray, " p"], Int[ndarray, "
     if len(np.unique(forward_rows[paired])) != paired.sum():
         raise DataError(
             "published split: a forward name has two reverse partners, so the published draw is not defined; use "
-            "split = none and split by fraction"
+            "split = 'none' and split by fraction"
         )
     return forward_rows[paired], reverse_rows[paired]
 
@@ -188,7 +190,7 @@ def _check_split(split: str | None, cell: str | None, min_replicates: int) -> No
         return
     if split != "published":
         raise ConfigError(
-            f"lentimpra: split is {split!r}, expected none or 'published'; split the examples instead"
+            f"lentimpra: split is {split!r}, expected 'none' or 'published'; split the examples instead"
         )
     if cell not in ("HepG2", "K562"):
         raise ConfigError(f"lentimpra: the published split needs cell = 'HepG2' or 'K562', got {cell!r}")

@@ -25,7 +25,7 @@ const octodonCore = (() => {
     }
     for (let i = first; i < lines.length; i++) {
       if (isFasta && lines[i].startsWith(">")) {
-        records.push({ id: lines[i].slice(1).split(/\s/, 1)[0], pieces: [] });
+        records.push({ id: lines[i].slice(1).trimStart().split(/\s/, 1)[0], pieces: [] });
       } else if (isFasta) {
         records[records.length - 1].pieces.push(lines[i].trim());
       } else if (lines[i].trim() !== "") {
