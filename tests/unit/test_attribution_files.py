@@ -138,6 +138,8 @@ def test_the_command_writes_maps_logos_and_tracks(tmp_path: Path) -> None:
         (("--track", "x.wig"), "--track x.wig: expected a name ending in .bedgraph or .bw"),
         (("--minus", "gc"), "alone is no difference"),
         (("--method", "saliency", "--background", "5"), "background: saliency compares with none"),
+        (("--out", "nosuch/maps.h5"), "cannot write into nosuch: No such file"),
+        (("--track", "nosuch/maps.bw"), "cannot write into nosuch: No such file"),
     ],
 )
 def test_the_command_refuses_before_it_computes(

@@ -271,6 +271,25 @@ def test_the_command_on_a_simulation_with_its_truth(tmp_path: Path, monkeypatch:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["results", "figures"])
+def test_a_run_that_cannot_be_added_to_is_refused_before_all_maps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(
+        "octodon.experiment.attribution_study.study_run", lambda *_, **__: pytest.fail("it computes")
+    )
+    for part in ("ensemble", "student"):
+        (tmp_path / part).mkdir()
+    said = CliRunner().invoke(app, ["attribution-study", str(tmp_path)])
+    assert "no config.toml here" in str(said.exception)
+    assert not (tmp_path / "results").exists()
+    (tmp_path / "config.toml").touch()
+    (tmp_path / name).touch()
+    said = CliRunner().invoke(app, ["attribution-study", str(tmp_path)])
+    assert isinstance(said.exception, RunError)
+    assert f"cannot make the folder {tmp_path / name}" in str(said.exception)
+
+
 def test_a_study_that_was_not_written_to_its_end_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,7 +1,7 @@
 """The fidelity card: known agreements come out, and a distillation of given networks leaves one."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,36 @@ def test_a_student_that_echoes_its_teachers_agrees_everywhere() -> None:
     assert sum(row.rows for row in card.agreement if row.target == "gc") == 90 * 4
 
 
+def test_rows_of_a_sorted_table_are_drawn_from_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("octodon.experiment.fidelity.MOST_ROWS", 50)
+    rows, members = examples(400), _table(400)
+    order = np.argsort(members.mean.mean(axis=0)[:, 0])
+    rows = replace(rows, codes=rows.codes[order])
+    members = replace(members, mean=members.mean[:, order])
+    asked: list[list[str]] = []
+
+    @dataclass
+    class Asked(Echo):
+        def predict(self, codes: Any, ids: Any = None, **_: Any) -> Prediction:
+            if ids is not None:
+                asked.append(ids)
+                chosen = [int(name.removeprefix("seq")) for name in ids]
+                assert (codes == rows.codes[chosen]).all()
+                return replace(
+                    members, ids=np.array(ids, dtype=object), mean=members.mean[:, chosen]
+                ).combine()
+            return self.said
+
+    card = fidelity(members, Asked(members.combine()), rows)
+    assert {row.rows for row in card.agreement if row.rows_are == "all"} == {50}
+    places = [int(name.removeprefix("seq")) for name in asked[0]]
+    assert places == sorted(set(places))
+    assert np.histogram(places, bins=4, range=(0, 400))[0].min() >= 5
+    assert "On 50 drawn of 400 sequences of the split 'test'" in as_markdown(card)
+    fidelity(members, Asked(members.combine()), rows)
+    assert asked[1] == asked[0]
+
+
 def test_a_known_difference_is_found_and_named() -> None:
     rows, members = examples(60), _table(60)
     true = members.combine()
@@ -73,6 +103,7 @@ def test_a_known_difference_is_found_and_named() -> None:
     text = as_markdown(card)
     assert "| gc | seq7 |" in text
     assert "the teachers are a table" in text
+    assert "On 60 sequences of the split 'test'" in text
 
 
 def test_distilling_given_networks_leaves_the_card(tmp_path: Path) -> None:

@@ -267,6 +267,28 @@ def test_the_command_writes_table_and_figure(tmp_path: Path) -> None:
         )
 
 
+def test_a_run_that_cannot_be_added_to_is_refused_before_it_is_evaluated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("octodon.experiment.shift.shift_run", lambda *_, **__: pytest.fail("it computes"))
+    for part in ("ensemble", "student"):
+        (tmp_path / part).mkdir()
+    (tmp_path / "config.toml").touch()
+    (tmp_path / "results").touch()
+    said = CliRunner().invoke(app, ["shift", str(tmp_path)])
+    assert isinstance(said.exception, RunError)
+    assert f"cannot make the folder {tmp_path / 'results'}" in str(said.exception)
+    (tmp_path / "results").unlink()
+
+    def forbidden(**_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("octodon.atomic.tempfile.TemporaryFile", forbidden)
+    said = CliRunner().invoke(app, ["shift", str(tmp_path)])
+    assert isinstance(said.exception, RunError)
+    assert f"cannot write into {tmp_path / 'results'}: Permission denied" in str(said.exception)
+
+
 def reproduced(folder: Path, backbone: str = "deepstarr") -> Experiment:
     """Return an experiment of the poster; its data are not read."""
     (folder / "deepstarr_3k.tsv.gz").touch()

@@ -100,6 +100,7 @@ def attribute(
 ) -> None:
     """Say which bases a prediction, its uncertainty, or a difference of targets rests on."""
     from octodon.artifact.bundle import load
+    from octodon.atomic import refuse_unwritable
     from octodon.attribution import save, tracks
     from octodon.attribution.attribute import attribute
     from octodon.attribution.doubt import doubt_beneath
@@ -107,8 +108,10 @@ def attribute(
     from octodon.cli.output import counting, say
 
     save.check_suffix(out)
+    refuse_unwritable(out.parent)
     if track is not None:
         tracks.check_suffix(track)
+        refuse_unwritable(track.parent)
     wanted = target_minus(target, minus)
     model = load(bundle, backbone=backbone)
     ids, codes = _read(sequences, sequence, id)

@@ -55,7 +55,9 @@ def attribution_study(
     """Compare the maps of students with those of single members: likeness to the ensemble's map, variability."""
     from octodon.cli.output import counting, say
     from octodon.experiment.attribution_study import study_run, write_study
+    from octodon.experiment.finished import refuse_unwritable_run
 
+    refuse_unwritable_run(run)
     with counting("maps", quiet) as count:
         found = study_run(
             run,

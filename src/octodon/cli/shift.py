@@ -63,17 +63,20 @@ def shift(
     calibration, the share flagged as out of the distribution.
     """
     from octodon.cli.output import counting, say
+    from octodon.experiment.finished import refuse_unwritable_run
     from octodon.experiment.shift import shift_run, write_shift
     from octodon.experiment.shift_sets import parse_sets
     from octodon.metrics.shift_summary import shift_lines
     from octodon.shifts.shift import DEFAULT_SHIFTS, parse_shift
 
     chosen = DEFAULT_SHIFTS if not shifts else tuple(parse_shift(text) for text in shifts)
+    sets = parse_sets(given or [])
+    refuse_unwritable_run(run)
     with counting("sets", quiet) as count:
         found = shift_run(
             run,
             shifts=chosen,
-            given=parse_sets(given or []),
+            given=sets,
             split=of,
             crop=length is Length.CROP,
             seed=seed,

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from octodon.atomic import write_json, write_text
@@ -17,10 +17,11 @@ from octodon.ensemble.execution import Execution
 from octodon.metrics.pearson import correlation
 from octodon.predict.predictor import Predictor
 from octodon.records import MemberPredictions, Prediction
+from octodon.seeds import derive_seed
 from octodon.seq.codes import decode
 
 MOST_ROWS = 5000
-"""More test rows say nothing new; the first of them stand for all."""
+"""More test rows say nothing new. Drawn of all, since a table may be sorted by activity: its first rows would all be alike."""
 _WORST = 5
 _SHARES = (0.0, 1 / 3, 2 / 3, 1.0)
 
@@ -74,6 +75,8 @@ class Fidelity:
     Attributes
     ----------
     split : str
+    split_rows : int
+        Of the split; the card is of at most 5,000 of them, drawn at random.
     members : int
     units : str
     teachers_per_second, student_per_second : float or None
@@ -84,6 +87,7 @@ class Fidelity:
     """
 
     split: str
+    split_rows: int
     members: int
     units: str
     teachers_per_second: float | None
@@ -101,7 +105,8 @@ def fidelity(
     device: str = "auto",
 ) -> Fidelity:
     """Return the card of a student on rows that it was not trained on; both are asked on the same device, in turn."""
-    rows = rows.take(np.arange(min(len(rows), MOST_ROWS)))
+    n_all = len(rows)
+    rows = rows.take(_drawn(n_all))
     members, teachers_s = _timed_teachers(teachers, rows, device)
     student.predict(rows.codes[:1], device=device)  # what is built once is not timed
     start = time.perf_counter()
@@ -115,6 +120,7 @@ def fidelity(
         worst += _worst(given, said, k, decode(rows.codes))
     return Fidelity(
         split=split,
+        split_rows=n_all,
         members=members.n_members,
         units=rows.units,
         teachers_per_second=None if teachers_s is None else len(rows) / teachers_s,
@@ -122,6 +128,14 @@ def fidelity(
         agreement=tuple(agreement),
         worst=tuple(worst),
     )
+
+
+def _drawn(n_rows: int) -> Int[ndarray, " k"]:
+    """Return which rows the card is of, in their order; the same ones of every split of one size."""
+    if n_rows <= MOST_ROWS:
+        return np.arange(n_rows)
+    rng = np.random.default_rng(derive_seed(0, "fidelity rows"))
+    return np.sort(rng.choice(n_rows, MOST_ROWS, replace=False))
 
 
 def _timed_teachers(
@@ -153,7 +167,7 @@ def as_markdown(card: Fidelity) -> str:
     lines = [
         f"# Fidelity of the student to {card.members} given networks",
         "",
-        f"On {whole[0].rows:,} sequences of the split {card.split!r}, which the student was not trained on. {_speed(card)}",
+        f"On {_rows(card, whole[0].rows)} sequences of the split {card.split!r}, which the student was not trained on. {_speed(card)}",
         "",
         "r is Pearson's. The difference of the means is the root mean square, as a share of the spread of the teachers' means. The "
         "ratio compares mean epistemic stds: below 1, the student is surer than the teachers.",
@@ -246,6 +260,10 @@ def _speed(card: Fidelity) -> str:
         f"The student answers for {card.student_per_second:,.0f} sequences a second, the teachers together for "
         f"{card.teachers_per_second:,.0f}: {times:.1f} times as fast here."
     )
+
+
+def _rows(card: Fidelity, used: int) -> str:
+    return f"{used:,}" if used == card.split_rows else f"{used:,} drawn of {card.split_rows:,}"
 
 
 def _cells(row: Agreement) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from octodon.artifact.bundle import load
-from octodon.atomic import settled
+from octodon.atomic import make_folder, refuse_unwritable, settled
 from octodon.data.examples import Examples
 from octodon.distillation.student import Student
 from octodon.ensemble.ensemble import Ensemble
@@ -47,15 +47,27 @@ def load_models(run: Path, backbone: str | None = None, *, ensemble: str = "ense
     BundleError, ConfigError
         As ``load``.
     """
-    for part in ("config.toml", ensemble, "student"):
-        if not settled(run / part).exists():
-            raise RunError(f"{run}: no {part} here; give the folder of a finished run (octodon run)")
+    _refuse_unfinished(run, ensemble)
     members = load(run / ensemble, backbone=backbone)
     assert isinstance(members, Ensemble)
     best = _student(run / "student", backbone)
     students = [_student(path, backbone) for path in sorted((run / "students").glob("student_*"))] or [best]
     kept = [student.fitted.index for student in students].index(best.fitted.index)
     return RunModels(ensemble=members, students=students, kept=kept)
+
+
+def refuse_unwritable_run(run: Path) -> None:
+    """Refuse a run to which nothing can be added; asked before work whose tables and figures are to be written there.
+
+    Raises
+    ------
+    RunError
+        When the folder holds no finished run with an ensemble and a student, or its results or figures cannot be written.
+    """
+    _refuse_unfinished(run, "ensemble")
+    for name in ("results", "figures"):
+        make_folder(run / name)
+        refuse_unwritable(run / name)
 
 
 def load_examples(run: Path) -> tuple[ExperimentConfig, Examples]:
@@ -72,6 +84,12 @@ def load_examples(run: Path) -> tuple[ExperimentConfig, Examples]:
     examples = prepare(config)
     RunFolder(run).refuse_changed({"sha256": hashes(examples)})
     return config, examples
+
+
+def _refuse_unfinished(run: Path, ensemble: str) -> None:
+    for part in ("config.toml", ensemble, "student"):
+        if not settled(run / part).exists():
+            raise RunError(f"{run}: no {part} here; give the folder of a finished run (octodon run)")
 
 
 def _student(path: Path, backbone: str | None) -> Student:
