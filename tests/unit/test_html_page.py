@@ -143,6 +143,10 @@ def test_other_lengths_become_what_predict_makes_of_them(
         ),
         (">a\n" + "A" * LENGTH + "\n>b\n" + "C" * 30, r"row 2 has 30 bases, expected 62"),
         (
+            ">a\n" + "A" * LENGTH + "\n> \n" + "C" * LENGTH,
+            r"row 2 has an empty id; give every record one.*'$",
+        ),
+        (
             ">a\n" + "A" * LENGTH + "\n>b\n>c\n" + "C" * LENGTH,
             r"row 2 has no sequence; remove 1 such row\(s\)",
         ),
@@ -157,6 +161,15 @@ def test_mistakes_are_told_as_predict_tells_them(page: Browser, folder: Path, te
     assert found
     assert found.group() in by_command
     assert page.run("document.getElementById('results').hidden")  # an earlier answer is not left standing
+
+
+def test_blanks_before_an_id_are_skipped_as_by_predict(page: Browser, folder: Path) -> None:
+    sequences = decode(random_sequences(2, LENGTH, seed=4))
+    text = f"> a first\n{sequences[0]}\n>\t b\n{sequences[1]}\n"
+    got = ask_page(page, text)
+    assert isinstance(got, pd.DataFrame)
+    assert list(got["id"]) == ["a", "b"]
+    assert_same(got, ask_command(folder, text))
 
 
 def test_mistakes_of_the_page_s_own(page: Browser) -> None:

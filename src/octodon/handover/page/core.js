@@ -32,6 +32,10 @@ const octodonCore = (() => {
         records.push({ id: String(records.length + 1), pieces: [lines[i].trim()] });
       }
     }
+    const nameless = records.findIndex(({ id }) => id === "");
+    if (nameless >= 0) {
+      throw new InputError(`row ${nameless + 1} has an empty id; give every record one, behind its '>'`);
+    }
     return records.map(({ id, pieces }) => ({ id, text: pieces.join("") }));
   }
 
