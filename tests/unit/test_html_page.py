@@ -225,7 +225,9 @@ def test_a_file_that_is_dropped_while_the_page_is_busy_takes_the_place_of_what_i
             dataTransfer.items.add(new File([{json.dumps(other)}], "other.fa"));
             document.getElementById("drop").dispatchEvent(new DragEvent("drop", {{ dataTransfer, bubbles: true }}));
             await first;
-            while (!octodon.map()) await new Promise((done) => setTimeout(done, 5));
+            const text = document.getElementById("sequences");  // the file is read in its turn, behind what was begun
+            const isDone = () => text.value && octodon.map()?.includes("o0");
+            while (!isDone()) await new Promise((done) => setTimeout(done, 5));
         }})()"""
     )
     assert page.run("document.getElementById('sequences').value") == other

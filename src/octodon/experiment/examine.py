@@ -65,7 +65,7 @@ def _shift(stages: Stages, models: RunModels) -> str:
 
 def _attribution(stages: Stages, models: RunModels) -> str:
     config, test = stages.config.examine, stages.examples.subset("test")
-    is_known = np.isfinite(test.targets).any(axis=0).tolist()
+    is_known = np.atleast_1d(np.isfinite(test.targets).any(axis=0))
     found = study(
         models.ensemble,
         models.students,
