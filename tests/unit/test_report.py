@@ -268,6 +268,15 @@ def test_what_is_undefined_of_one_target_is_not_passed_over(tmp_path):
     assert f"{TARGETS[1]} r undefined" in found.says
 
 
+def test_the_time_of_a_run_that_was_interrupted_is_said_to_be_that_of_its_last_call(tmp_path):
+    run = write_run(tmp_path / "run")
+    assert "; made in 2 min" in write_report(run).read_text(encoding="utf-8")
+    (run / "events.jsonl").write_text(
+        '{"time": "t", "event": "start"}\n{"time": "t", "event": "resumed"}\n{"ti'
+    )
+    assert "; finished by a call of 2 min" in write_report(run).read_text(encoding="utf-8")
+
+
 def test_given_teachers_are_counted_and_the_command_that_repeats_says_so(tmp_path):
     given = write_run(tmp_path / "given")
     config = (given / "config.toml").read_text()

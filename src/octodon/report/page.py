@@ -65,7 +65,8 @@ def report_html(run: RunResults) -> str:
 def _summary(run: RunResults) -> str:
     data = run.data
     train = data["splits"].get("train", 0)
-    minutes = f"; finished by a call of {run.seconds / 60:.0f} min" if run.seconds >= 90 else ""
+    made = "finished by a call of" if run.was_resumed else "made in"
+    minutes = f"; {made} {run.seconds / 60:.0f} min" if run.seconds >= 90 else ""
     count = int(run.config["distill"].get("students", 1))
     students = "One student" if count == 1 else f"The best of {count} students"
     members = f"{n_members(run)} {'teachers from elsewhere' if data.get('teachers') else 'members'}"

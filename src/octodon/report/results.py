@@ -57,6 +57,8 @@ class RunResults:
         Of the student's bundle: versions, machine, configuration.
     seconds : float
         Wall time of the call that finished the run.
+    was_resumed : bool
+        Whether there were calls before it.
     """
 
     folder: Path
@@ -82,6 +84,7 @@ class RunResults:
     student: int
     provenance: dict[str, Any]
     seconds: float
+    was_resumed: bool
 
     @property
     def targets(self) -> list[str]:
@@ -143,6 +146,7 @@ def read_results(folder: Path) -> RunResults:
             student=_best_student(history),
             provenance=_json(folder / "student" / "provenance.json"),
             seconds=float(_json(results / "complete.json")["seconds"]),
+            was_resumed=_was_resumed(folder),
         )
     except (OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:200]
@@ -163,6 +167,13 @@ def _need_finished(folder: Path) -> None:
         else "give the --out of octodon run"
     )
     raise RunError(f"{folder}: not the folder of a run (no config.toml, no results/complete.json); {hint}")
+
+
+def _was_resumed(folder: Path) -> bool:
+    """Return whether the run was interrupted: the time that is known is then that of its last call."""
+    events = folder / "events.jsonl"
+    # by words: the last line of a call that was killed may be half a line
+    return events.is_file() and '"event": "resumed"' in events.read_text(encoding="utf-8")
 
 
 def _calibration_of(folder: Path, predictions: pd.DataFrame) -> dict[str, Any]:
