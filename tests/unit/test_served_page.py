@@ -26,6 +26,14 @@ SCRIPT = Path(__file__).parent / "page_without_browser.js"
 FASTA = "".join(f">s{i}\n{one}\n" for i, one in enumerate(decode(random_sequences(2, LENGTH, n_share=0.0))))
 
 
+def node() -> str:
+    """Return the program that runs the script of the page; without it these tests are skipped, those in a browser are not."""
+    program = shutil.which("node")
+    if program is None:
+        pytest.skip("no node here; install it to run the script of the page")
+    return program
+
+
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a service."""
@@ -35,9 +43,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_flag_of_the_table_is_spelt_as_by_predict() -> None:
-    program = shutil.which("node")
-    if program is None:
-        pytest.skip("no node here; install it to run the script of the page")
+    program = node()
     code = (files("octodon.handover") / "page" / "core.js").read_text()
     code += """;const columns = { ood_score: [1, 99.5], ood: [0, 1] };
         console.log(JSON.stringify(octodonCore.tsv(octodonCore.tableColumns({ targets: [] }, ["a", "b"], columns), 2)));"""
@@ -50,9 +56,7 @@ def test_the_flag_of_the_table_is_spelt_as_by_predict() -> None:
 
 def shown_by(page: Path, **case: Any) -> dict[str, Any]:
     """Return what the page asks and shows where the service has these limits; see the script."""
-    program = shutil.which("node")
-    if program is None:
-        pytest.skip("no node here; install it to run the script of the page")
+    program = node()
     file = page.with_name("case.json")
     file.write_text(json.dumps({"text": FASTA} | case))
     said = subprocess.run(
