@@ -139,8 +139,8 @@ def report(
         if "ensemble_mean" in table:
             names.append("ensemble_mean")
         lines += [f"| {' | '.join(names)} |", f"|{'---|' * len(names)}"]
-        for row in table[names].to_dict("records"):
-            cells = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in row.values()]
+        for row in table[names].itertuples(index=False):
+            cells = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in row]
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
     return "\n".join(lines)

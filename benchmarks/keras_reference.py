@@ -134,8 +134,8 @@ def load_parts(arguments: argparse.Namespace, targets: dict[str, list[str]]) -> 
         sys.exit(f"{arguments.data}: no column {missing}; it has {list(table.columns)}")
     parts = {}
     for part_name, aliases in SPLIT_NAMES.items():
-        rows = table[table[arguments.split].isin(aliases)]
-        if rows.empty or rows[wanted].isna().any().any():
+        rows = table.loc[table[arguments.split].isin(aliases)]
+        if rows.empty or rows[wanted].isna().to_numpy().any():
             sys.exit(f"{arguments.data}: split {part_name}: {len(rows)} rows, none or some incomplete")
         activities = [rows[columns].to_numpy(np.float64).mean(axis=1) for columns in targets.values()]
         y = np.stack(activities, axis=1).astype(np.float32)

@@ -161,9 +161,8 @@ def auroc_table(functions: dict[str, Score], sets: list[str]) -> dict[str, dict[
 
 def with_average(values: dict[str, float]) -> dict[str, float]:
     """Add the mean over the six kinds, both directions of GC counting as one."""
-    kinds = [value for name, value in values.items() if name not in GC] + [
-        np.mean([values[name] for name in GC])
-    ]
+    kinds = [value for name, value in values.items() if name not in GC]
+    kinds.append(float(np.mean([values[name] for name in GC])))
     return {name: float(value) for name, value in values.items()} | {"average": float(np.mean(kinds))}
 
 

@@ -137,14 +137,11 @@ def gather(runs: list[Run], kind: str) -> dict[str, Scores]:
         for (model, target), own in rows.groupby(["model", "target"], sort=False):
             count = own["index"].nunique()
             name = f"{run.label} {model}" + (f" (mean of {count})" if count > 1 else "")
-            values = own.groupby(["quantity", "metric"])["value"].mean()
+            values: Any = own.groupby(["quantity", "metric"])["value"].mean()
             order = ["calibrated"] if kind == "calibrated" else ["total", "epistemic", "aleatoric"]
             quantity = next((q for q in order if (q, "nll") in values), None)
             entry = {"pearson": float(values["activity", "pearson"])}
-            if quantity is not None:
-                entry |= {
-                    metric: float(v) for metric, v in values[quantity].items() if keeps(str(metric), float(v))
-                }
+            entry |= {m: float(v) for (q, m), v in values.items() if q == quantity and keeps(m, v)}
             table.setdefault(name, {})[str(target)] = entry
     return table
 

@@ -139,7 +139,7 @@ def differences(
     truth, mean = members.std(axis=0), members.mean(axis=0)
     said = effects_of(student, ref[:, None], alt[:, None])
     alleles = [[model.predict(codes).epistemic_std for codes in (ref, alt)] for model in (student, teachers)]
-    sums = [np.sqrt(np.square(one) + np.square(other)) for one, other in alleles]
+    sums = [None if one is None or other is None else np.hypot(one, other) for one, other in alleles]
     ways = {
         "ensemble itself": (mean, truth),
         "student, learnt": (said.effect, said.epistemic_std),
@@ -153,8 +153,8 @@ def differences(
             for way, (effect, std) in ways.items():
                 if std is None:
                     continue
-                columns = (effect, std, truth, mean)
-                found = agreement(*(column[chosen, target] for column in columns), members[:, chosen, target])
+                at = (chosen, target)
+                found = agreement(effect[at], std[at], truth[at], mean[at], members[:, chosen, target])
                 rows.append(
                     {"target": name, "variants": kind, "n": int(chosen.sum()), "std from": way} | found
                 )
@@ -183,7 +183,7 @@ def saturation(student: Path, data: Path) -> dict[str, Any]:
         said, _, _ = command("variants", student, *options)
         table = pd.read_parquet(out)
     found = table.merge(measured_effects(vcf), on=["chrom", "pos", "ref", "alt"], validate="one_to_one")
-    found = found[found["barcodes"] >= LEAST_BARCODES]
+    found = found.loc[found["barcodes"] >= LEAST_BARCODES]
     targets = [name.removesuffix("_effect") for name in table if name.endswith("_effect")]
     rows = []
     for element, part in found.groupby("chrom", sort=False):
