@@ -147,6 +147,8 @@ def _summary(individual: ndarray, student: ndarray, higher_is_better: bool) -> d
         "student_mean": b.mean(),
         "individual_median": np.median(a),
         "student_median": np.median(b),
+        "individual_median_of_models": np.median(over_models[0]),
+        "student_median_of_models": np.median(over_models[1]),
         "student_over_individual": b.mean() / a.mean(),
         "student_is_better": bool(better),
         "wilcoxon_p": 1.0 if same else _p_value(stats.wilcoxon(a, b)),

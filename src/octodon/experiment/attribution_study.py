@@ -47,8 +47,9 @@ class Study:
     Attributes
     ----------
     table : DataFrame
-        One row per target, measure and reference: means and medians of individual and student, their ratio, which is
-        better, p-values of the paired tests over sequences and of the t-test over models.
+        One row per target, measure and reference: means and medians over sequences of individual and student, medians over
+        models of each one's mean, the ratio of the means, which is better, p-values of the paired tests over sequences and of
+        the t-test over models.
     per_sequence : DataFrame
         target, measure, reference, id, individual, student: mean over the models of each kind.
     logos : DataFrame

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ SHIFTS = {
 """Sets of ``octodon shift`` by their published names: no shift, and three, each further from the training set."""
 LEVEL = 0.95
 """Of the intervals, as published."""
+PUBLISHED_NETWORKS = 10
+"""Members, and students."""
 
 _ORDER = (
     *("performance", "shift", "attribution", "calibration"),
@@ -33,6 +36,9 @@ _ORDER = (
     *("kmer_ridge", "individual", "ensemble", "student"),
 )
 _STAGE_1 = {"activity_individual": "individual", "activity_ensemble": "ensemble"}
+_MODELS = ("individual", "student")
+# The published variance over 10 models is divided by 10, ours by their number less one.
+_LIKE_PUBLISHED_STD = math.sqrt((PUBLISHED_NETWORKS - 1) / PUBLISHED_NETWORKS)
 
 
 def read_published() -> pd.DataFrame:
@@ -116,6 +122,7 @@ def _shift(run: RunResults) -> pd.DataFrame:
 
 
 def _attribution(run: RunResults, method: str) -> pd.DataFrame:
+    """Return likeness and variability of maps, each averaged as the published value is."""
     if run.attribution is None:
         return pd.DataFrame()
     rows = run.attribution.loc[run.attribution["measure"] != "pearson"]
@@ -127,13 +134,32 @@ def _attribution(run: RunResults, method: str) -> pd.DataFrame:
             "quantity": row["measure"] + (" (leave-one-out)" if row["reference"] == "leave-one-out" else ""),
             "metric": metric,
             "condition": method,
-            "value": row[f"{model}_{metric}"],
+            "value": value,
         }
         for row in rows.to_dict("records")
-        for metric in ("mean", "median")
-        for model in ("individual", "student")
+        for metric, values in _averages(row).items()
+        for model, value in zip(_MODELS, values, strict=True)
     ]
     return _named(pd.DataFrame(found), "attribution")
+
+
+def _averages(row: Mapping[Hashable, Any]) -> dict[str, list[float]]:
+    """Return mean and median of individual and student; no median of likeness from a study that did not keep it.
+
+    Variability is published per sequence, likeness per network: the mean over its sequences, of which the median over networks.
+    """
+    is_variability = str(row["measure"]).startswith("variability")
+    scale = _LIKE_PUBLISHED_STD if row["measure"] == "variability" else 1.0
+    medians = "median" if is_variability else "median_of_models"
+    columns = {
+        metric: [f"{model}_{name}" for model in _MODELS]
+        for metric, name in (("mean", "mean"), ("median", medians))
+    }
+    return {
+        metric: [scale * float(row[name]) for name in names]
+        for metric, names in columns.items()
+        if set(names) <= row.keys()
+    }
 
 
 def _calibration(run: RunResults) -> pd.DataFrame:

@@ -25,7 +25,8 @@ def attribution_section(one: Reproduction, table: pd.DataFrame) -> Section | Non
     figure = Figure(
         panels=_panels(one, per_sequence),
         caption=f"Method {one.method}{f' ({notes})' if notes else ''}; test sequences of highest measured activity. Likeness: root mean squared difference to the average map of the ensemble, "
-        "lower is nearer. Variability over networks of a kind: below the dashed line students vary less."
+        "lower is nearer. Variability over networks of a kind: below the dashed line students vary less. In the table both as published: the median likeness is that of "
+        "the networks, each the mean over its sequences; a variance is divided by the number of networks, of 10 (in the figure by one less)."
         + in_place_sentence(one),
         legend=[Key(label=m, colour=COLOURS[m], marker="bar") for m in ("individual", "student")],
         data=links(data_file(per_sequence, "attribution_per_sequence.tsv")),
