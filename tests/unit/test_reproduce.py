@@ -315,6 +315,22 @@ def test_attributions_stand_beside_those_of_the_same_method_only(made):
         assert table["published"].dropna().tolist() == known
 
 
+def test_maps_by_another_method_than_was_asked_for_have_no_published_value(made):
+    maps = np.random.default_rng(0).normal(size=(4, 5, 4, 6))
+    both = pd.concat([study_of(maps, maps[:1]).assign(target=name) for name in TARGETS])
+    published_as = dict(zip(TARGETS, ("Dev", "Hk"), strict=True))
+    note = f"{TARGETS[0]}, members: integrated_gradients, since DeepLIFT's convergence delta was 0.2 of 0.9"
+    run = replace(made.run, attribution=both, attribution_settings={"notes": [note]})
+    table = against_published(run, made.sweep, published_as, "deep_lift_shap").query("panel == 'attribution'")
+    assert dict(zip(table["target"], table["condition"], strict=True)) == {
+        TARGETS[0]: "integrated_gradients",
+        TARGETS[1]: "deep_lift_shap",
+    }
+    known = table.dropna(subset="published")
+    assert known["published"].tolist() == [0.0045, 0.00358]
+    assert set(known["target"]) == {TARGETS[1]}
+
+
 def test_the_median_beside_the_published_is_over_models_of_their_means(made):
     rng = np.random.default_rng(1)
     # sizes of sequences and of models are skewed: the median over sequences is far from that over models

@@ -37,6 +37,7 @@ _ORDER = (
 )
 _STAGE_1 = {"activity_individual": "individual", "activity_ensemble": "ensemble"}
 _MODELS = ("individual", "student")
+_FALLBACK = "integrated_gradients"
 # The published variance over 10 models is divided by 10, ours by their number less one.
 _LIKE_PUBLISHED_STD = math.sqrt((PUBLISHED_NETWORKS - 1) / PUBLISHED_NETWORKS)
 
@@ -126,6 +127,13 @@ def _attribution(run: RunResults, method: str) -> pd.DataFrame:
     if run.attribution is None:
         return pd.DataFrame()
     rows = run.attribution.loc[run.attribution["measure"] != "pearson"]
+    notes = fallback_notes(run)  # each begins with target and kind of model
+    fallen = {
+        name
+        for name in rows["target"]
+        for note in notes
+        if note.startswith((f"{name}, members:", f"{name}, students:"))
+    }
     found = [
         {
             "target": row["target"],
@@ -133,7 +141,7 @@ def _attribution(run: RunResults, method: str) -> pd.DataFrame:
             # A network is part of the ensemble: against the others alone it is compared as the students are.
             "quantity": row["measure"] + (" (leave-one-out)" if row["reference"] == "leave-one-out" else ""),
             "metric": metric,
-            "condition": method,
+            "condition": _FALLBACK if row["target"] in fallen else method,
             "value": value,
         }
         for row in rows.to_dict("records")
@@ -141,6 +149,11 @@ def _attribution(run: RunResults, method: str) -> pd.DataFrame:
         for model, value in zip(_MODELS, values, strict=True)
     ]
     return _named(pd.DataFrame(found), "attribution")
+
+
+def fallback_notes(run: RunResults) -> list[str]:
+    """Return where the method of the attribution study did not fit, and why; maps of that target are by another."""
+    return list((run.attribution_settings or {}).get("notes", []))
 
 
 def _averages(row: Mapping[Hashable, Any]) -> dict[str, list[float]]:

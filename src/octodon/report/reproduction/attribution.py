@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from octodon.report.attribution import LABELS, draw_boxes, draw_pairs
 from octodon.report.blocks import Figure, Key, Panel, Section, data_file, links
 from octodon.report.inline import draw
+from octodon.report.published import fallback_notes
 from octodon.report.reproduction.numbers import numbers_table
 from octodon.report.reproduction.record import Reproduction
 from octodon.report.reproduction.words import in_place_sentence
@@ -21,7 +22,7 @@ def attribution_section(one: Reproduction, table: pd.DataFrame) -> Section | Non
     per_sequence = one.run.attribution_per_sequence
     if per_sequence is None:
         return None
-    notes = "; ".join((one.run.attribution_settings or {}).get("notes", []))
+    notes = "; ".join(fallback_notes(one.run))
     figure = Figure(
         panels=_panels(one, per_sequence),
         caption=f"Method {one.method}{f' ({notes})' if notes else ''}; test sequences of highest measured activity. Likeness: root mean squared difference to the average map of the ensemble, "
