@@ -114,14 +114,13 @@ def _shift(part: pd.DataFrame) -> Iterator[Claim]:
     }
     if ratios["ours"].empty:
         return
+    ratios["published"] = ratios["published"].dropna()
     yield Claim(
         target=_target(part),
         text="On shifted sequences its squared error to the ensemble is a fraction of a single network's",
         holds=bool((ratios["ours"] < 1).all()),
         **{
-            column: "-"
-            if bool(np.isnan(ratio.to_numpy()).all())
-            else ", ".join(f"{value:.2f} ({name})" for name, value in ratio.items())
+            column: ", ".join(f"{value:.2f} ({name})" for name, value in ratio.items()) or "-"
             for column, ratio in ratios.items()
         },
     )

@@ -60,7 +60,8 @@ DEFAULT_SHIFTS = (
     Shift(name="dinucleotide_shuffle"),
     Shift(name="shuffle"),
 )
-"""The published small, intermediate and large shift, and what those leave open: strong mutagenesis, composition alone."""
+"""The published small and large shift, the intermediate one without its noise, and what those leave open: strong mutagenesis,
+composition alone."""
 
 
 def parse_shift(text: str) -> Shift:

@@ -28,8 +28,8 @@ def shift_section(one: Reproduction, table: pd.DataFrame) -> Section | None:
         return None
     figure = Figure(
         panels=[_panel(one, rows, place, target) for place, target in enumerate(one.run.targets)],
-        caption="Filled: here; hollow: published (median over 10 networks). Small: 5 % of the bases mutated; intermediate: two EvoAug operations; large: all bases "
-        "shuffled. A single network is part of the ensemble it is compared with, which flatters it."
+        caption="Filled: here; hollow: published (median over 10 networks). Small: 5 % of the bases mutated; intermediate: two of EvoAug's deletion, translocation and "
+        "mutation, where the published one draws from noise on the one-hot as well, so that its values do not stand beside; large: all bases shuffled. A single network is part of the ensemble it is compared with, which flatters it."
         + in_place_sentence(one),
         legend=model_keys(*_MODELS_APART),
         data=links(data_file(rows, "shift.tsv")),
@@ -59,7 +59,7 @@ def _draw(axes: Axes, rows: pd.DataFrame, units: str) -> None:
         look = {"color": COLOURS[model], "marker": MARKERS[model], "linestyle": "none", "markersize": 7}
         axes.plot(x, line["ours"], **look, zorder=3)
         axes.plot(x, line["published"], **look, fillstyle="none", zorder=2)
-    axes.set_xticks(range(len(_SIZES)), _SIZES)
+    axes.set_xticks(range(len(_SIZES)), [size.replace(" ", "\n", 1) for size in _SIZES])
     axes.set_ylim(bottom=0)
     axes.set_xlabel("shift of the test sequences")
     axes.set_ylabel(f"squared error to the ensemble\n({units}, squared)")

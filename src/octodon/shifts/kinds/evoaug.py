@@ -18,8 +18,8 @@ OPERATIONS: tuple[dict[str, Any], ...] = (
     {"name": "shift", "most_bp": 20},
     {"name": "mutation", "fraction": 0.05},
 )
-"""The published list, its translocation drawn for each sequence. Its Gaussian noise on the one-hot is left out: what comes of
-that is no sequence."""
+"""The published list, its translocation drawn for each sequence, without its Gaussian noise (sd 0.2) on the one-hot: what comes
+of that is no sequence. So two of these are not the published shift: there one of the two is the noise in half of the batches."""
 BATCH = 128
 
 
@@ -27,7 +27,8 @@ BATCH = 128
 def evoaug(codes: UInt8[ndarray, "n l"], seed: int, operations: int = 2) -> UInt8[ndarray, "n l"]:
     """Return sequences altered by so many of deletion, translocation (up to 20 bp each) and mutation (5 %).
 
-    Which ones is drawn for every 128 sequences, as published; two are the published intermediate shift.
+    Which ones is drawn for every 128 sequences, as published. The published intermediate shift draws two of four, the fourth
+    being noise on the one-hot, which is none of these.
 
     Raises
     ------
