@@ -14,6 +14,7 @@ from octodon.cli.main import app
 from octodon.data._options import typed_options
 from octodon.data.read import checked_options, reader_of
 from octodon.errors import ConfigError, DataError
+from octodon.experiment.poster.differences import differences
 from octodon.experiment.poster.load import POSTER, load_experiment
 from octodon.experiment.poster.plan import plan, plan_lines
 from octodon.metrics.tables import read_metrics
@@ -109,6 +110,26 @@ def test_full_scale_is_as_published(what, cell):
     assert one.stages == (1 if cell is None else 2)
     assert one.config.distill.copies == 0
     assert not one.poster.stand_in
+    rows = differences(one, one.poster.train_rows)
+    # the rest is written otherwise, and means the same
+    apart = {what for what, published, here in rows if published != here}
+    apart -= {"training sequences", "sequences explained", "products in training"}
+    assert apart == {"calibration rows", "intermediate shift", "variability of maps"} | (
+        {"attribution background"}
+        if cell is None
+        else {"split", "label of the noise", "noise in an interval"}
+    )
+
+
+@pytest.mark.parametrize(("precision", "said"), [("float32", False), ("bfloat16", True)])
+def test_what_is_different_is_said_where_it_is(precision, said, data):
+    settings = [f"{part}.training.precision={precision}" for part in ("ensemble", "distill")]
+    one = load_experiment("deepstarr", data=data, overrides=[*settings, "distill.students=1"])
+    rows = {what: here for what, _, here in differences(one, 961, ["Dev, members: integrated_gradients"])}
+    assert ("products in training" in rows) == said
+    assert "variability of maps" not in rows  # one student has none
+    assert rows["attribution method"] == "Dev, members: integrated_gradients"
+    assert rows["attribution background"] == "5 dinucleotide shuffles of each sequence"
 
 
 @pytest.mark.parametrize("path", sorted(POSTER.glob("*.toml")), ids=lambda path: path.stem)

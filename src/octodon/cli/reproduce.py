@@ -30,7 +30,7 @@ def reproduce(
         typer.Option(
             "--scale",
             metavar="small|full",
-            help="small: real tables of some thousand rows, fewer networks, within 40 minutes on two cores; full: as published.",
+            help="small: real tables of some thousand rows, fewer networks, within 40 minutes on two cores; full: the published data and sizes.",
         ),
     ] = "small",
     preset: Annotated[

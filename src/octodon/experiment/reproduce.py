@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from octodon.experiment.attribution_study import study_run, study_settings, write_study
 from octodon.experiment.examine_config import NOTHING
+from octodon.experiment.poster.differences import differences
 from octodon.experiment.poster.load import Experiment
 from octodon.experiment.run import Say
 from octodon.experiment.shift import shift_request, shift_run, shift_settings, write_shift
 from octodon.experiment.sweep import run_sweep
 from octodon.metrics.tables import read_metrics
 from octodon.report.page import write_report
-from octodon.report.published import SHIFTS
+from octodon.report.published import SHIFTS, fallback_notes
 from octodon.report.reproduction import Reproduction, write_reproduction
 from octodon.report.results import read_results
 from octodon.shifts.shift import DEFAULT_SHIFTS
@@ -22,10 +22,6 @@ from octodon.shifts.shift import DEFAULT_SHIFTS
 PUBLISHED_SHIFTS = tuple(shift for shift in DEFAULT_SHIFTS if shift.label in SHIFTS)
 # Each is the file that is written last of its part.
 _SHIFT_FIGURE, _STUDY_FIGURE = "shift.svg", "attribution_variability.svg"
-# As published: table of hyperparameters and evaluation of the method's reference.
-_PUBLISHED_NETWORKS = 10
-_PUBLISHED_FRACTIONS = (0.1, 0.25, 0.5, 0.75, 1.0)
-_PUBLISHED_SEQUENCES = 1000
 
 
 def reproduce(
@@ -98,43 +94,8 @@ def _reproduction(one: Experiment, run: Path) -> Reproduction:
         stand_in=one.poster.stand_in,
         published_as=one.poster.published_as,
         method=one.poster.attribution.method,
-        differs=_differs(one, results.data["splits"].get("train", 0)),
+        differs=differences(one, results.data["splits"].get("train", 0), fallback_notes(results)),
         command=one.command,
         run=results,
         sweep=read_metrics(run.parent / "results" / "metrics.tsv"),
     )
-
-
-def _differs(one: Experiment, rows: int) -> list[tuple[str, str, str]]:
-    config, poster = one.config, one.poster
-    is_lentimpra = "lentiMPRA" in poster.title
-    options = ", ".join(f"{key} = {value}" for key, value in config.model.options.items())
-    stages = "activity ensemble, ensemble of activity and noise, student"
-    table = [
-        ("training sequences", f"{poster.train_rows:,}", f"{rows:,}: {poster.data}"),
-        ("members", str(_PUBLISHED_NETWORKS), str(config.ensemble.members)),
-        ("students", str(_PUBLISHED_NETWORKS), str(config.distill.students)),
-        ("shares of the training set", _shares(_PUBLISHED_FRACTIONS), _shares(poster.fractions)),
-        (
-            "network",
-            "residualbind" if is_lentimpra else "deepstarr",
-            config.model.backbone + (f" ({options})" if options else ""),
-        ),
-        ("choices", "paper-lentimpra" if is_lentimpra else "paper", one.preset),
-        (
-            "calibration rows",
-            "none",
-            "none"
-            if config.calibrate.method == "none"
-            else f"{config.calibrate.fraction_of_valid:.0%} of the validation rows",
-        ),
-        ("sequences explained", f"{_PUBLISHED_SEQUENCES:,}", f"up to {poster.attribution.sequences:,}"),
-    ]
-    if is_lentimpra:
-        ours = stages if one.stages == 2 else "one ensemble of activity and noise, student"
-        table.insert(3, ("stages", stages, ours))
-    return table
-
-
-def _shares(fractions: Sequence[float]) -> str:
-    return ", ".join(f"{fraction:g}" for fraction in fractions)

@@ -27,10 +27,15 @@ def calibration_section(one: Reproduction, table: pd.DataFrame) -> Section | Non
     if curves is None or curves.empty:
         return None
     curves = curves.loc[curves["quantity"] != "constant"]
+    noise = (
+        " The aleatoric std is that of the measured value, a mean of replicates; the poster's intervals take that of one replicate, and are wider."
+        if "aleatoric" in set(curves["quantity"])
+        else ""
+    )
     figure = Figure(
         panels=_panels(one, curves),
         caption=f"Coverage against size: the student kept; markers at 50, 80, 90 and 95 %. Accuracy: each mark is one model, its r against the coverage of its {LEVEL:.0%} "
-        "intervals; on the dashed line the level is kept." + in_place_sentence(one),
+        "intervals; on the dashed line the level is kept." + noise + in_place_sentence(one),
         legend=_legend(set(curves["quantity"])),
         data=links(data_file(curves, "intervals.tsv")),
     )
