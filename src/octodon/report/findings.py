@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -12,10 +12,13 @@ import pandas as pd
 from octodon.report.style import rows_where
 from octodon.report.verdict.thresholds import KEPT_PASS, SMALLEST_GAIN
 
+_DEEPSTARR, _LENTIMPRA = ("Dev", "Hk"), ("K562", "HepG2")
+_Asked = Callable[[pd.DataFrame], Iterator["Claim"]]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """One published finding, for one target.
+    """One finding, for one target.
 
     Attributes
     ----------
@@ -24,6 +27,8 @@ class Claim:
     holds : bool
     ours, published : str
         The numbers it rests on; "-" where none is published.
+    is_published : bool
+        Whether it was found for this target, in numbers or in words; else it is asked here alone.
     """
 
     text: str
@@ -31,23 +36,41 @@ class Claim:
     holds: bool
     ours: str
     published: str
+    is_published: bool = True
 
 
-def claims(table: pd.DataFrame) -> list[Claim]:
-    """Return every finding that the numbers of a reproduction can confirm or not.
+def claims(table: pd.DataFrame, published_as: Mapping[str, str]) -> list[Claim]:
+    """Return every finding that the numbers of a reproduction can confirm or not, also of targets it was not published for.
 
     Parameters
     ----------
     table : DataFrame
         Of ``octodon.report.published.against_published``.
+    published_as : mapping of str to str
+        Ours to published names of targets.
     """
     found: list[Claim] = []
     for target in dict.fromkeys(table["target"]):
         part = table.loc[table["target"] == target]
-        for asked in (_accuracy, _epistemic, _shift, _attribution, _intervals):
-            found += asked(part)
+        for asked, known, words in _findings():
+            is_published = published_as.get(target) in known
+            for claim in asked(part):
+                said = claim.published if claim.published != "-" or not is_published else words
+                found.append(replace(claim, published=said, is_published=is_published))
     order = list(dict.fromkeys(claim.text for claim in found))
     return sorted(found, key=lambda claim: order.index(claim.text))
+
+
+def _findings() -> list[tuple[_Asked, tuple[str, ...], str]]:
+    """Return what is asked, the targets it was published for, and in which words where that is without numbers."""
+    return [
+        (_accuracy, _DEEPSTARR, "-"),
+        (_epistemic, (*_DEEPSTARR, *_LENTIMPRA), "-"),
+        (_shift, _DEEPSTARR, "-"),
+        (_likeness, (*_DEEPSTARR, *_LENTIMPRA), "-"),
+        (_variability, (*_DEEPSTARR, "K562"), "lower for each of 1,000 sequences (figure)"),
+        (_intervals, _LENTIMPRA, "stated, without numbers"),
+    ]
 
 
 def _accuracy(part: pd.DataFrame) -> Iterator[Claim]:
@@ -115,43 +138,62 @@ def _shift(part: pd.DataFrame) -> Iterator[Claim]:
     if ratios["ours"].empty:
         return
     ratios["published"] = ratios["published"].dropna()
+    said = {
+        column: ", ".join(f"{value:.2f} ({name})" for name, value in ratio.items()) or "-"
+        for column, ratio in ratios.items()
+    }
     yield Claim(
         target=_target(part),
         text="On shifted sequences its squared error to the ensemble is a fraction of a single network's",
         holds=bool((ratios["ours"] < 1).all()),
-        **{
-            column: ", ".join(f"{value:.2f} ({name})" for name, value in ratio.items()) or "-"
-            for column, ratio in ratios.items()
-        },
+        ours=said["ours"],
+        published=said["published"],
     )
 
 
-def _attribution(part: pd.DataFrame) -> Iterator[Claim]:
-    """Yield: maps of students are more like the ensemble's map, and vary less from student to student."""
-    for quantity, text in (
-        ("rmse", "Its attribution maps are nearer to the ensemble's (RMSE)"),
-        ("variability", "Attribution maps vary less from student to student than from network to network"),
-    ):
-        rows = rows_where(part, panel="attribution", quantity=quantity)
-        if rows.empty:
-            continue
-        known = rows.loc[rows["published"].notna(), "metric"]
-        metric = "mean" if known.empty or "mean" in set(known) else known.iloc[0]
-        rows = rows_where(rows, metric=metric)
-        student, individual = (_value(rows, "ours", model=model) for model in ("student", "individual"))
-        ours = _pair(rows, "student", "individual", "ours", ".3g")
-        cosine = rows_where(part, panel="attribution", quantity="cosine (leave-one-out)", metric=metric)
-        if quantity == "rmse" and not cosine.empty:
-            # Small maps are near to each other whatever they show; a cosine does not know their size. And a network is
-            # nearer to an ensemble that it is part of: it is compared with the others.
-            ours += f"; cosine, leave-one-out, {_pair(cosine, 'student', 'individual', 'ours', '.3f')}"
-        yield Claim(
-            target=_target(part),
-            text=text,
-            holds=student < individual,
-            ours=ours,
-            published=_pair(rows, "student", "individual", "published", ".3g"),
+def _likeness(part: pd.DataFrame) -> Iterator[Claim]:
+    """Yield: maps of students are more like the ensemble's map."""
+    for claim in _maps(part, "rmse", "Its attribution maps are nearer to the ensemble's (RMSE)"):
+        cosine = rows_where(
+            part, panel="attribution", quantity="cosine (leave-one-out)", metric=_metric_of(part, "rmse")
         )
+        if cosine.empty:
+            yield claim
+            continue
+        # Small maps are near to each other whatever they show; a cosine does not know their size. And a network is
+        # nearer to an ensemble that it is part of: it is compared with the others.
+        beside = f"; cosine, leave-one-out, {_pair(cosine, 'student', 'individual', 'ours', '.3f')}"
+        yield replace(claim, ours=claim.ours + beside)
+
+
+def _variability(part: pd.DataFrame) -> Iterator[Claim]:
+    """Yield: maps vary less from student to student."""
+    return _maps(
+        part, "variability", "Attribution maps vary less from student to student than from network to network"
+    )
+
+
+def _maps(part: pd.DataFrame, quantity: str, text: str) -> Iterator[Claim]:
+    """Yield the claim that a measure of maps is lower for students."""
+    rows = rows_where(part, panel="attribution", quantity=quantity)
+    if rows.empty:
+        return
+    rows = rows_where(rows, metric=_metric_of(part, quantity))
+    student, individual = (_value(rows, "ours", model=model) for model in ("student", "individual"))
+    yield Claim(
+        target=_target(part),
+        text=text,
+        holds=student < individual,
+        ours=_pair(rows, "student", "individual", "ours", ".3g"),
+        published=_pair(rows, "student", "individual", "published", ".3g"),
+    )
+
+
+def _metric_of(part: pd.DataFrame, quantity: str) -> str:
+    """Return by which average maps are compared: the mean, unless the median alone is published."""
+    rows = rows_where(part, panel="attribution", quantity=quantity)
+    known = rows.loc[rows["published"].notna(), "metric"]
+    return "mean" if known.empty or "mean" in set(known) else str(known.iloc[0])
 
 
 def _intervals(part: pd.DataFrame) -> Iterator[Claim]:
@@ -166,7 +208,7 @@ def _intervals(part: pd.DataFrame) -> Iterator[Claim]:
         text="Intervals of both uncertainties together cover more than those of either (95 % intervals)",
         holds=covered["total"] > alone,
         ours=f"{covered['total']:.0%} against {covered['aleatoric']:.0%} (aleatoric), {covered['epistemic']:.0%} (epistemic)",
-        published="stated, without numbers",
+        published="-",
     )
 
 

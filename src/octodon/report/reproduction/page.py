@@ -18,7 +18,7 @@ from octodon.report.reproduction.words import summary
 def reproduction_html(one: Reproduction) -> str:
     """Return the page."""
     table = one.table()
-    found = claims(table)
+    found = claims(table, one.published_as)
     sections = [
         findings_section(found),
         performance_section(one, table),
