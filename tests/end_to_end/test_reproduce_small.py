@@ -83,7 +83,7 @@ def test_three_stages_end_in_a_page_and_a_second_call_keeps_them(
     table = pd.read_csv(out / "reproduction.tsv", sep="\t", dtype={"condition": str})
     assert set(table["panel"]) == {"performance", "shift", "attribution", "calibration"}
     known = table.query(
-        "model == 'student' and quantity == 'epistemic' and panel == 'performance' and condition == '1'"
+        "model == 'student' and quantity == 'epistemic' and metric == 'pearson' and panel == 'performance' and condition == '1'"
     )
     assert known["published"].tolist() == [0.767]
     assert (out / "fraction_1" / "ensemble_activity").is_dir()

@@ -30,6 +30,7 @@ from octodon.report.reproduction import (
     write_reproduction,
 )
 from octodon.report.reproduction.findings import OTHERS, claim_tables
+from octodon.report.reproduction.glance import glance
 from octodon.report.results import read_results
 
 CASES = [("deepstarr", None), ("lentimpra", "K562"), ("lentimpra", "HepG2")]
@@ -335,6 +336,24 @@ def test_ours_stand_beside_the_published_of_the_same_meaning(made):
     )
     assert chosen["ours"].iloc[0] == pytest.approx(metrics["value"].iloc[0])
     assert table.loc[table["target"] == TARGETS[1], "published"].isna().all()
+
+
+def test_stds_that_were_cut_at_zero_are_counted_where_there_are_any(made):
+    clipped = made.sweep.query("quantity == 'epistemic' and metric == 'n_clipped' and target == @TARGETS[0]")
+    assert set(clipped["value"]) == {0}
+    assert "n_clipped" not in set(made.table()["metric"])
+    cut = made.sweep.copy()
+    cut.loc[clipped.query("fraction == 1").index, "value"] = 41.0
+    linear = replace(made, sweep=cut)
+    table = linear.table().query("metric == 'n_clipped'")
+    assert table[["target", "model", "quantity", "condition", "ours"]].to_numpy().tolist() == [
+        [TARGETS[0], "student", "epistemic", "1", 41.0]
+    ]
+    assert claims(linear.table(), made.published_as) == claims(made.table(), made.published_as)
+    assert "cut there" in reproduction_html(linear)
+    assert "cut there" not in reproduction_html(made)
+    # a number of sequences is not drawn as an r
+    assert glance(linear, linear.table()).panels == glance(made, made.table()).panels
 
 
 def test_activity_of_stage_one_stands_for_single_networks_and_ensemble(made):

@@ -75,7 +75,7 @@ def _findings() -> list[tuple[_Asked, tuple[str, ...], str]]:
 
 def _accuracy(part: pd.DataFrame) -> Iterator[Claim]:
     """Yield: the student beats a single network at every amount of data, and keeps most of what the ensemble gains."""
-    rows = rows_where(part, panel="performance", quantity="activity")
+    rows = rows_where(part, panel="performance", quantity="activity", metric="pearson")
     both = rows.pivot_table(index="condition", columns="model", values="ours", sort=False)
     if not {"individual", "student"} <= set(both.columns):
         return
@@ -111,7 +111,7 @@ def _kept(rows: pd.DataFrame, column: str) -> float:
 
 def _epistemic(part: pd.DataFrame) -> Iterator[Claim]:
     """Yield: the student learns the ensemble's spread, the better the more data there are."""
-    rows = rows_where(part, panel="performance", quantity="epistemic", model="student")
+    rows = rows_where(part, panel="performance", quantity="epistemic", metric="pearson", model="student")
     if len(rows) < 2:
         return
     text = {}

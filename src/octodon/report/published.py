@@ -31,6 +31,9 @@ LEVEL = 0.95
 PUBLISHED_NETWORKS = 10
 """Members, and students."""
 
+CLIPPED = "n_clipped"
+"""Metric: test sequences whose std was cut at 0."""
+
 _ORDER = (
     *("performance", "shift", "attribution", "calibration"),
     *("activity", "epistemic", "aleatoric", "total", "calibrated", "constant"),
@@ -95,13 +98,17 @@ def _reading_order(column: pd.Series) -> pd.Series:
 
 
 def _performance(sweep: pd.DataFrame) -> pd.DataFrame:
-    """Return means over networks; individuals and ensemble of stage 1, where there is one, stand for the activity."""
-    rows = rows_where(sweep, split="test", metric="pearson")
+    """Return means over networks; individuals and ensemble of stage 1, where there is one, stand for the activity.
+
+    Beside r, `CLIPPED` where it is not 0: so many stds of a linear column were below it and cut there, which r does not tell.
+    """
+    rows = rows_where(sweep, split="test")
     rows = rows.loc[rows["quantity"].isin(("activity", "epistemic", "aleatoric"))]
-    rows = performance_rows(rows)
-    means = _grouped(rows, ["target", "model", "quantity", "fraction"], "mean")
+    rows = performance_rows(rows.loc[rows["metric"].isin(("pearson", CLIPPED))])
+    means = _grouped(rows, ["target", "model", "quantity", "metric", "fraction"], "mean")
+    means = means.loc[(means["metric"] != CLIPPED) | (means["value"] > 0)]
     condition = [f"{fraction:g}" for fraction in means["fraction"]]
-    return _named(means.assign(condition=condition, metric="pearson"), "performance")
+    return _named(means.assign(condition=condition), "performance")
 
 
 def performance_rows(rows: pd.DataFrame) -> pd.DataFrame:

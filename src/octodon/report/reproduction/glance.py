@@ -22,7 +22,7 @@ _Place = tuple[str, str]
 
 def glance(one: Reproduction, table: pd.DataFrame) -> Figure:
     """Return the figure."""
-    rows = rows_where(table, panel="performance")
+    rows = rows_where(table, panel="performance", metric="pearson")
     rows = rows.loc[rows["condition"] == rows["condition"].iloc[-1]]
     places = list(dict.fromkeys(zip(rows["target"], rows["quantity"], strict=True)))
     paint = partial(_draw, rows=rows, places=places)

@@ -11,7 +11,7 @@ from numpy import ndarray
 
 from octodon.report.blocks import Figure, Panel, Section, data_file, links
 from octodon.report.inline import draw
-from octodon.report.published import performance_rows, read_published
+from octodon.report.published import CLIPPED, performance_rows, read_published
 from octodon.report.reproduction.numbers import numbers_table
 from octodon.report.reproduction.record import Reproduction
 from octodon.report.reproduction.words import in_place_sentence, model_keys
@@ -29,10 +29,15 @@ _HOW_LIKE = {
 def performance_section(one: Reproduction, table: pd.DataFrame) -> Section:
     """Return the section."""
     rows = performance_rows(rows_where(one.sweep, split="test", metric="pearson"))
+    clipped = (
+        f" {CLIPPED}: so many test sequences, whose std a linear column put below 0, were cut there; the published r is of columns as they are."
+        if CLIPPED in set(rows_where(table, panel="performance")["metric"])
+        else ""
+    )
     figure = Figure(
         panels=_panels(one, rows),
         caption="Full lines: here, means over networks, bands one standard deviation. Hollow and dotted: published, on the same shares of the full "
-        "training set." + in_place_sentence(one),
+        "training set." + clipped + in_place_sentence(one),
         legend=model_keys(*_MODELS),
         data=links(data_file(rows, "performance.tsv")),
     )
