@@ -68,6 +68,16 @@ def test_fractions_run_side_by_side_unless_this_machine_is_outside_the_cluster(
     assert isinstance(first, list) == (not outside)  # all fractions, or the configuration of the first
 
 
+def test_a_sweep_refuses_a_share_of_the_training_rows_before_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _given(monkeypatch, sweep, "run_experiment")
+    config = resolve({"data": {}, "train_fraction": 0.1})
+    with pytest.raises(ConfigError, match=r"train_fraction: 0\.1 has no effect here.*use --fractions"):
+        sweep.run_sweep(config, [0.5, 1.0], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 class _StopHereError(Exception):
     """Carries what the stage was given."""
 

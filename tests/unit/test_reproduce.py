@@ -151,6 +151,21 @@ def test_members_too_few_for_the_attribution_study_are_refused_before_any_is_tra
         load_experiment("deepstarr", data=data, overrides=["ensemble.members=2"])
 
 
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("preset=paper", r"--set preset=paper: .*; use --preset"),
+        (
+            "train_fraction=0.5",
+            r"train_fraction: 0.5 has no effect here.*; leave it out, and use --fractions",
+        ),
+    ],
+)
+def test_settings_that_have_an_option_of_their_own_are_refused(override, message, data):
+    with pytest.raises(ConfigError, match=message):
+        load_experiment("deepstarr", data=data, overrides=[override])
+
+
 def test_settings_given_win_over_those_of_the_experiment(data):
     one = load_experiment(
         "deepstarr", data=data, overrides=["ensemble.members=3"], fractions=[0.5], sequences=7

@@ -83,6 +83,20 @@ def _run_side_by_side(points: Sequence[SweepPoint], say: Say) -> None:
         execution.workers.run(_run_point, points, on_tick=tell)
 
 
+def refuse_fraction(config: ExperimentConfig) -> None:
+    """Refuse an experiment that names a share of the training rows itself: a sweep puts its own in the place of it.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if config.train_fraction != 1:
+        raise ConfigError(
+            f"train_fraction: {config.train_fraction:g} has no effect here, where every run has a share of its own; leave it "
+            f"out, and use --fractions"
+        )
+
+
 def run_sweep(
     config: ExperimentConfig,
     fractions: Sequence[float],
@@ -97,7 +111,13 @@ def run_sweep(
     that are finished are kept, so an interrupted sweep goes on. On a cluster the fractions run side by side (not through
     ray://, where this machine is no part of it). Shifts and attribution are examined of the last fraction alone, whose report is
     written again, with the curves.
+
+    Raises
+    ------
+    ConfigError, DataError, RunError, BundleError
+        As ``refuse_fraction`` and ``run_experiment``.
     """
+    refuse_fraction(config)
     folder = Path(out)
     points = [
         SweepPoint(

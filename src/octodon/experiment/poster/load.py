@@ -15,6 +15,7 @@ from pydantic import Field
 from octodon.atomic import expanded
 from octodon.errors import ConfigError, DataError
 from octodon.experiment.config import ExperimentConfig, parse_override, resolve
+from octodon.experiment.sweep import refuse_fraction
 from octodon.registry import suggest
 from octodon.settings import Config, checked, merge
 
@@ -117,7 +118,7 @@ def load_experiment(
     Raises
     ------
     ConfigError
-        Something of that name is not known, or a setting is wrong.
+        Something of that name is not known, or a setting is wrong, or is not one of ``overrides`` (preset, train_fraction).
     DataError
         The folder, or the file in it, is not there.
     """
@@ -137,8 +138,14 @@ def load_experiment(
     config = merge(merge(config, content["config"]), content.get(preset, {}))
     config = merge(config, {"data": _data(poster, data)})
     for override in overrides:
-        config = merge(config, parse_override(override))
+        given = parse_override(override)
+        if "preset" in given:
+            raise ConfigError(
+                f"--set {override}: the preset decides more of an experiment than this; use --preset"
+            )
+        config = merge(config, given)
     resolved = resolve(config, where=f"octodon reproduce {what}")
+    refuse_fraction(resolved)
     if resolved.ensemble.members < 3:
         raise ConfigError(
             f"ensemble.members: {resolved.ensemble.members}; octodon reproduce needs at least 3, since each member's maps are "
