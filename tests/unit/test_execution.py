@@ -11,6 +11,7 @@ from octodon.distillation import distill as distill_module
 from octodon.ensemble import train as train_module
 from octodon.ensemble.execution import executing, is_client
 from octodon.errors import ConfigError
+from octodon.experiment import run as run_module
 from octodon.experiment import sweep
 from octodon.experiment.config import resolve
 
@@ -87,6 +88,33 @@ def _given(monkeypatch: pytest.MonkeyPatch, module: Any, stage: str) -> None:
         raise _StopHereError(args)
 
     monkeypatch.setattr(module, stage, stop)
+
+
+@pytest.mark.parametrize(
+    ("preset", "backbone", "is_said"),
+    [
+        ("paper", "deepstarr", False),
+        ("paper-lentimpra", "mprann", False),
+        ("default", "dream_rnn", False),
+        ("paper", "dream_rnn", True),
+    ],
+)
+def test_a_run_says_where_a_published_preset_trains_what_was_published_otherwise(
+    preset: str, backbone: str, is_said: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "t.tsv").touch()
+    _given(monkeypatch, run_module, "executing")
+    for stage in ("validate", "with_codes_on_disk"):
+        monkeypatch.setattr(run_module, stage, lambda first, *_: first)
+    monkeypatch.setattr(run_module, "with_heads", lambda config, *_: config)
+    config = resolve(
+        {"preset": preset, "data": {"path": str(tmp_path / "t.tsv")}, "model": {"backbone": backbone}}
+    )
+    said = list[str]()
+    with pytest.raises(_StopHereError):
+        run_module.run_experiment(config, tmp_path / "run", examples=examples(), say=said.append)
+    line = "note: preset paper: its training was published for deepstarr, mprann, residualbind, not for dream_rnn (docs/method.md)"
+    assert (line in said) == is_said
 
 
 @pytest.mark.parametrize("preset", ["default", "paper"])

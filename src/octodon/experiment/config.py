@@ -29,6 +29,8 @@ PRESETS["paper-lentimpra"]["activity_ensemble"] = "mean"
 """What a preset changes in the class defaults, section by section. ``paper``: the published choices for DeepSTARR (no noise);
 ``paper-lentimpra``: the published three stages, an activity ensemble, one of activity and noise, and its student."""
 
+_PUBLISHED_SO = ("deepstarr", "mprann", "residualbind")
+
 
 class ModelSection(Config):
     """Which network."""
@@ -160,6 +162,16 @@ def resolve(content: Mapping[str, Any], where: str = "experiment") -> Experiment
     if "data" not in content:
         raise ConfigError(f"{where}: no [data] section; expected at least data.path and data.targets")
     return checked(ExperimentConfig, merge(changes, content), where)
+
+
+def preset_note(config: ExperimentConfig) -> str | None:
+    """Return a line where a published preset trains a network that was not published with this training; else None."""
+    if config.preset == "default" or config.model.backbone in _PUBLISHED_SO:
+        return None
+    return (
+        f"preset {config.preset}: its training was published for {', '.join(_PUBLISHED_SO)}, not for "
+        f"{config.model.backbone} (docs/method.md)"
+    )
 
 
 def dump(config: ExperimentConfig) -> str:

@@ -18,7 +18,7 @@ from octodon.ensemble.ensemble import Ensemble
 from octodon.ensemble.execution import check_executor, executing
 from octodon.errors import RunError
 from octodon.experiment.baselines import run_baseline
-from octodon.experiment.config import ExperimentConfig, dump
+from octodon.experiment.config import ExperimentConfig, dump, preset_note
 from octodon.experiment.detect import check_detector
 from octodon.experiment.evaluation import evaluate
 from octodon.experiment.examine import examine
@@ -142,6 +142,9 @@ def _run(
         examples = with_codes_on_disk(examples, folder.work / "codes.npy")
         sizes = ", ".join(f"{name} {n:,}" for name, n in report["splits"].items())
         say(f"data: {len(examples):,} sequences of {examples.length} bp, {sizes}")
+        note = preset_note(config)
+        if note is not None:
+            say(f"note: {note}")
         if uncalibrated is not None:
             say(f"no calibration: {uncalibrated}")
         if undetected is not None:
