@@ -11,7 +11,7 @@ import torch
 from tiny import MODEL, TARGETS, ensemble, examples, same_weights
 from torch import Tensor
 
-from octodon.distillation.config import DistillConfig
+from octodon.distillation.config import DISTILL_PRESETS, DistillConfig
 from octodon.distillation.distill import distil_students
 from octodon.distillation.dynamic import DynamicBatches
 from octodon.ensemble.execution import Execution
@@ -19,7 +19,7 @@ from octodon.ensemble.network import FittedNetwork
 from octodon.errors import ConfigError
 from octodon.records import MemberPredictions
 from octodon.seq.onehot import one_hot
-from octodon.settings import checked
+from octodon.settings import checked, merge
 from octodon.training.augment import alter_codes
 
 RECIPE = ({"name": "mutate", "fraction": 0.4},)
@@ -112,6 +112,14 @@ def test_what_cannot_be_dynamic_is_refused(tmp_path: Path) -> None:
     message = r"dynamic needs training.augment, e.g. \[\{name = 'evoaug'\}\]"
     with pytest.raises(ConfigError, match=message):
         checked(DistillConfig, {"dynamic": "append"}, "distill")
+    given = {"dynamic": "append", "training": {"augment": RECIPE}}
+    published = merge(DISTILL_PRESETS["paper"], given)
+    message = r"distill: dynamic with training.schedule = 'plateau' has no fine-tuning .*'cosine' and training.augment_until = 0.5"
+    with pytest.raises(ConfigError, match=message):
+        checked(DistillConfig, published, "distill")
+    as_told = {"training": {"schedule": "cosine", "augment_until": 0.5}}
+    training = checked(DistillConfig, merge(published, as_told), "distill").training_of(5000)
+    assert [bool(training.recipe_of(epoch)) for epoch in (0, 49, 50, 99)] == [True, True, False, False]
     with pytest.raises(ConfigError, match=r"distill: recipes: .*noise: makes inputs that are no sequences"):
         checked(DistillConfig, {"recipes": [[{"name": "noise"}]]}, "distill")
     data = examples()

@@ -107,7 +107,7 @@ class DistillConfig(Config):
         default="none",
         description="batches altered by training.augment: none = keep the rows' labels; replace, append = in place of the "
         "originals or behind them, labelled by the members as they come. The published alterations: augment = [{name='evoaug'}], "
-        "[{name='mutation'}] or [{name='shuffle'}]; their fine-tuning is here the end of one schedule (augment_until), where the "
+        "[{name='mutation'}] or [{name='shuffle'}]; their fine-tuning is here the end of one schedule (cosine, augment_until), where the "
         "published code starts its optimiser anew",
     )
     effects: bool = Field(
@@ -160,5 +160,10 @@ class DistillConfig(Config):
         if self.dynamic != "none" and not (is_given and self.training.augment):
             raise ValueError(
                 "dynamic needs training.augment, e.g. [{name = 'evoaug'}]: which alterations are labelled"
+            )
+        if self.dynamic != "none" and self.training.schedule == "plateau":
+            raise ValueError(
+                "dynamic with training.schedule = 'plateau' has no fine-tuning on the sequences as they are, the published "
+                "second phase; set training.schedule = 'cosine' and training.augment_until = 0.5"
             )
         return self
