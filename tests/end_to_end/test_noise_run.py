@@ -95,8 +95,20 @@ def test_three_stages_on_one_split_and_no_network_sees_a_test_row(
     cli: Cli, replicated: Path, tmp_path: Path
 ) -> None:
     table = tmp_path / "tiny.tsv"
+    measured = pd.read_csv(table, sep="\t")
+    measured["A_rep2"] += 1.0  # a deeper library: in the published noise, which is what these networks learn
+    measured.to_csv(table, sep="\t", index=False)
     options = ("--set", "preset=paper-lentimpra")
     assert cli("run", replicated, "--out", tmp_path / "one", *options)[0] == 0
+    said = pd.read_parquet(tmp_path / "one" / "results" / "predictions_test.parquet")
+    replicates = measured.set_index("id").loc[said["id"], ["A_rep1", "A_rep2"]]
+    as_they_are = np.square(
+        said["A_aleatoric_std"].to_numpy() - replicates.std(axis=1, ddof=1).to_numpy()
+    ).mean()
+    scores = pd.read_csv(tmp_path / "one" / "results" / "metrics.tsv", sep="\t").set_index(
+        ["model", "index", "split", "quantity", "metric"]
+    )["value"]
+    assert scores["student", 0, "test", "aleatoric", "mse"] == pytest.approx(as_they_are, rel=1e-4)
     # Everything about the test rows is made up anew: had any stage read them, its weights would differ.
     data = pd.read_csv(table, sep="\t")
     test = data["split"] == "test"

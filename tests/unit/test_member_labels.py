@@ -8,7 +8,13 @@ import torch
 from tiny import examples
 
 from octodon.data.examples import Examples
-from octodon.ensemble.member_labels import check_member_head, labelled_splits, member_labels, resolve_head
+from octodon.ensemble.member_labels import (
+    check_member_head,
+    labelled_splits,
+    member_labels,
+    resolve_head,
+    with_noise_as_learnt,
+)
 from octodon.errors import ConfigError, DataError
 from octodon.models.heads import heads
 
@@ -48,6 +54,15 @@ def test_the_published_std_is_the_sample_std_of_the_replicates_as_they_are() -> 
     assert data.replicates is not None
     label = member_labels(data, ("activity", "replicate_std"))["replicate_std"]
     np.testing.assert_allclose(label, data.replicates.std(2, ddof=1), rtol=1e-5)
+
+
+def test_noise_is_judged_by_the_replicates_that_it_was_learnt_from() -> None:
+    data = _replicated(offset=0.5)
+    assert data.replicates is not None
+    as_published = with_noise_as_learnt(data, "paper_aleatoric").replicate_std
+    np.testing.assert_allclose(as_published, data.replicates.std(2, ddof=1), rtol=1e-5)
+    ours = with_noise_as_learnt(data, "replicate_variance_apart").replicate_std
+    np.testing.assert_allclose(ours.mean(), _replicated().replicates.std(2, ddof=1).mean(), rtol=0.02)  # type: ignore[union-attr]
 
 
 def test_an_offset_of_a_whole_replicate_is_not_noise_of_a_sequence() -> None:

@@ -78,12 +78,19 @@ def member_labels(examples: Examples, needs: Sequence[str]) -> dict[str, ndarray
     return {name: labels[name].astype(np.float32) for name in needs}
 
 
+def with_noise_as_learnt(examples: Examples, head: str) -> Examples:
+    """Return the examples with the replicates whose noise a member's head learns, by which it is then judged.
+
+    A replicate that lies higher throughout (a deeper library) is no noise of any one sequence: its offset, from the
+    training rows, is taken off. ``replicate_std`` alone, the published label, is of the replicates as they are.
+    """
+    return examples if "replicate_std" in heads[head].needs else without_offsets(examples)
+
+
 def labelled_splits(examples: Examples, head: str) -> dict[str, ndarray]:
     """Return ``train.codes``, ``valid.codes`` and the labels of a member's head, ``train.label.NAME`` ...
 
-    A replicate that lies higher throughout (a deeper library) is no noise of any one sequence: its offset, from the
-    training rows, is taken off first. ``replicate_std`` alone, the published label, is of the replicates as they are.
-    Where no validation row can judge the noise, that is logged.
+    Replicates are those of ``with_noise_as_learnt``. Where no validation row can judge the noise, that is logged.
 
     Raises
     ------
@@ -92,8 +99,7 @@ def labelled_splits(examples: Examples, head: str) -> dict[str, ndarray]:
     """
     check_member_head(head, examples)
     needs = heads[head].needs
-    if "replicate_std" not in needs:
-        examples = without_offsets(examples)
+    examples = with_noise_as_learnt(examples, head)
     arrays: dict[str, ndarray] = {}
     for split in ("train", "valid"):
         rows = examples.subset(split)

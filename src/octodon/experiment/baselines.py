@@ -19,11 +19,10 @@ from octodon.baselines.fit import make_baseline
 from octodon.calibration.fit import fit_calibration
 from octodon.data.calibration_rows import CALIBRATION
 from octodon.data.examples import Examples
-from octodon.data.noise import without_offsets
 from octodon.ensemble.config import MemberTraining
 from octodon.ensemble.ensemble import Ensemble
 from octodon.ensemble.execution import Execution, executing
-from octodon.ensemble.member_labels import resolve_head
+from octodon.ensemble.member_labels import resolve_head, with_noise_as_learnt
 from octodon.ensemble.train import train_ensemble
 from octodon.errors import RunError
 from octodon.experiment.config import ExperimentConfig, load_config
@@ -203,7 +202,8 @@ def _ask(stages: Stages, model: Ensemble, rows: Examples) -> Prediction:
 def _evaluate(stages: Stages, name: str, model: Ensemble) -> pd.DataFrame:
     """Score the model on every split that the run scores, and put its rows into the table of baselines."""
     results, tables = stages.folder.results, []
-    noise = without_offsets(stages.examples)
+    # as the networks of the run are judged, beside which these stand
+    noise = with_noise_as_learnt(stages.examples, stages.config.ensemble.head)
     calibrations = (
         Calibrations() if model.calibration is None else Calibrations(by_model={(name, 0): model.calibration})
     )

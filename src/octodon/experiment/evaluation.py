@@ -11,10 +11,10 @@ import pandas as pd
 
 from octodon.baselines.kmer_ridge import KmerRidge
 from octodon.data.examples import Examples
-from octodon.data.noise import without_offsets
 from octodon.distillation.distill import member_predictions
 from octodon.distillation.student import Student
 from octodon.ensemble.ensemble import Ensemble
+from octodon.ensemble.member_labels import with_noise_as_learnt
 from octodon.experiment.answers import Answers, Trained
 from octodon.experiment.beside import KMER_RIDGE, fit_beside, score_beside, write_beside
 from octodon.experiment.bundles import calibrate, detect
@@ -91,7 +91,7 @@ def _evaluate_split(stages: Stages, models: _Models, split: str) -> tuple[pd.Dat
         write_beside(stages.folder.results, split, rows, both)
         write_tsv(found.curves, stages.folder.results / "intervals_test.tsv")
         _draw(stages, rows, named, found, models.trained.best)
-    noise = without_offsets(stages.examples).subset(split)
+    noise = with_noise_as_learnt(stages.examples, stages.config.ensemble.head).subset(split)
     table = evaluate_split(
         split=split,
         members=members,
