@@ -130,6 +130,25 @@ def test_the_ceiling_is_what_the_truth_itself_reaches(noise_std, n_replicates):
     )
 
 
+def test_the_ceiling_of_rows_with_unequal_replicates_is_what_the_truth_itself_reaches():
+    """Half of the rows are single measurements, half means of 3 of 5: noise variance (1 + 1 / 3) / 2 beside a true one of 1."""
+    rng = np.random.default_rng(4)
+    truth = rng.normal(size=(200_000, 1))
+    examples = replicated(truth, 1.0, 5, rng)
+    replicates = examples.replicates
+    assert replicates is not None
+    order = rng.permuted(
+        np.tile(np.arange(5), (200_000, 1)), axis=1
+    )  # which are missing is random, row by row
+    kept = np.where(np.arange(200_000) % 2, 1, 3)
+    replicates[order[:, None, :] >= kept[:, None, None]] = np.nan
+    measured = np.nanmean(replicates[:, 0].astype(np.float64), axis=1)
+    (found,) = replicate_agreement(examples)
+    assert found.n_replicates == pytest.approx(2)
+    assert found.reliability == pytest.approx(1 / (1 + 2 / 3), abs=0.01)
+    assert found.ceiling_pearson == pytest.approx(np.corrcoef(truth[:, 0], measured)[0, 1], abs=0.01)
+
+
 def test_agreement_uses_the_rows_that_have_both():
     rng = np.random.default_rng(2)
     examples = replicated(rng.normal(size=(500, 1)), 0.7, 3, rng)

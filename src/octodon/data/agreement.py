@@ -52,8 +52,8 @@ def mean_reliability(pearson: float, n_replicates: float) -> float:
     """Return the reliability of the mean of R replicates whose pairs correlate with r: R r / (1 + (R - 1) r).
 
     The Spearman-Brown formula (Spearman 1910, Brown 1910, both British Journal of Psychology 3). It takes the noise of
-    the replicates as independent and of equal variance. NaN for r below 0: replicates that contradict each other
-    have no reliability to extrapolate.
+    the replicates as independent and of equal variance. Of rows with unequal R, ``n_replicates`` is their harmonic mean.
+    NaN for r below 0: replicates that contradict each other have no reliability to extrapolate.
     """
     if not 0 <= pearson <= 1:
         return math.nan
@@ -109,8 +109,11 @@ def _agreement(target: str, split: str, replicates: Float[ndarray, "n r"]) -> Ag
     correlations = [_pearson(replicates[:, a], replicates[:, b]) for a, b in pairs]
     known = [r for r in correlations if not math.isnan(r)]
     pearson = sum(known) / len(known) if known else math.nan
-    mean_count = float(count[count > 0].mean()) if (count > 0).any() else 0.0
-    reliability = mean_reliability(pearson, mean_count)
+    behind = count[count > 0].astype(np.float64)
+    mean_count = float(behind.mean()) if len(behind) else 0.0
+    # the noise variance of the measured means is sigma^2 * mean(1 / R), which the arithmetic mean of R understates
+    harmonic = float(1 / (1 / behind).mean()) if len(behind) else 0.0
+    reliability = mean_reliability(pearson, harmonic)
     return Agreement(
         target=target,
         split=split,
