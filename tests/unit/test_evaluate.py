@@ -142,6 +142,18 @@ def test_one_member_has_no_spread_to_compare_with(case):
     assert "pairwise_pearson" not in set(frame["metric"])
 
 
+def test_one_network_that_says_itself_what_it_does_not_know_is_what_students_are_compared_with(case):
+    rng = np.random.default_rng(3)
+    own = rng.uniform(0.1, 1, size=(1, N, 2))
+    members = MemberPredictions(
+        ids=case[0].ids, target_names=TARGETS, mean=case[0].mean[:1], epistemic_std=own
+    )
+    frame = evaluate(case, members=members)
+    found = pick(frame, model="student", index=1, target="Hk", quantity="epistemic", metric="pearson")
+    assert_allclose(found, [stats.pearsonr(case[1][1].epistemic_std[:, 1], own[0, :, 1]).statistic])
+    assert "pairwise_pearson" not in set(frame["metric"])
+
+
 def test_students_alone_and_members_alone(case):
     assert set(evaluate(case, members=None)["model"]) == {"student"}
     assert set(evaluate(case, students=[])["model"]) == {"individual", "ensemble"}

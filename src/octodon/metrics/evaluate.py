@@ -105,9 +105,11 @@ def evaluate_split(
     table = _Rows(split, predictions[0][2].target_names, names)
     for model, index, prediction in predictions:
         table.score(model, index, "activity", prediction.mean, measured)
-    if members is not None and members.n_members > 1:
-        agreement = mean_over_pairs(pairwise_pearson(members))
-        table.add("individual", ALL_MEMBERS, "activity", "pairwise_pearson", agreement)
+    if members is not None:
+        if members.n_members > 1:
+            agreement = mean_over_pairs(pairwise_pearson(members))
+            table.add("individual", ALL_MEMBERS, "activity", "pairwise_pearson", agreement)
+        # a single network may say itself what it does not know
         _score_epistemic(table, predictions[members.n_members][2], students)
     for model, index, prediction in predictions:
         table.score(model, index, "aleatoric", prediction.aleatoric_std, replicate_std)
@@ -117,7 +119,7 @@ def evaluate_split(
 
 def _score_epistemic(table: _Rows, ensemble: Prediction, students: Sequence[Prediction]) -> None:
     for index, student in enumerate(students):
-        if student.epistemic_std is None:
+        if student.epistemic_std is None or ensemble.epistemic_std is None:
             continue
         table.score("student", index, "epistemic", student.epistemic_std, ensemble.epistemic_std)
         clipped = (student.epistemic_std == 0).sum(axis=0).astype(np.float64)
