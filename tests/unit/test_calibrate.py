@@ -366,3 +366,19 @@ def test_a_table_with_an_ood_score(table):
     assert error is None
     learnt = json.loads(Path(f"{out}.calibration.json").read_text())["targets"][0]["learnt"]
     assert len(learnt["scores"]) == 2
+
+
+@pytest.mark.parametrize(("row", "value"), [(7, np.nan), (400, np.nan), (400, np.inf)])
+def test_a_row_without_an_ood_score_has_no_cell_to_be_calibrated_in(table, row, value):
+    """Row 7 is one of the calibration rows, row 400 is only asked for."""
+    frame = pd.read_csv(table, sep="\t").drop(index=5)  # the one that was not measured
+    frame["ood_score"] = np.random.default_rng(1).uniform(size=999)
+    frame.loc[row, "ood_score"] = value
+    frame.to_csv(table, sep="\t", index=False, na_rep="")
+    out = table.with_name("o.tsv")
+    error, _ = run("calibrate", table, "--out", out, "--method", "mondrian_ood", "--option", "bins=2")
+    assert isinstance(error, DataError)
+    assert f"ood_score is {value} at row {row - 1} (1 such of" in str(error)
+    assert not out.exists()
+    error, _ = run("calibrate", table, "--out", out, "--method", "normalised")  # which does not look at it
+    assert error is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import final
 
+import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
@@ -26,5 +27,11 @@ class MondrianOod(Mondrian):
         if rows.ood_score is None:
             raise DataError(
                 "calibration by mondrian_ood: no out-of-distribution score; give one per row (column ood_score)"
+            )
+        wrong = np.flatnonzero(~np.isfinite(rows.ood_score))
+        if len(wrong):
+            raise DataError(
+                f"calibration by mondrian_ood: ood_score is {rows.ood_score[wrong[0]]} at row {wrong[0]} ({len(wrong)} such of "
+                f"{len(rows.mean)} rows); expected a finite number in each; leave these rows out, or use 'mondrian_activity'"
             )
         return rows.ood_score
