@@ -143,6 +143,18 @@ def test_networks_that_had_not_finished_ask_for_more_epochs():
     assert "epochs" in found.next_step
 
 
+@pytest.mark.parametrize(
+    ("endings", "status"),
+    [
+        (Endings(networks=11, scheduled=10, unfinished=1), Status.WARN),  # the only one that stops early
+        (Endings(networks=11, scheduled=8, unfinished=1), Status.PASS),  # 1 of 3
+        (Endings(networks=11, scheduled=11, scheduled_best_last=11), Status.PASS),
+    ],
+)
+def test_of_the_networks_that_stop_early_alone_is_asked_whether_they_had_finished(endings, status):
+    assert finding("Training", replace(FACTS, endings=endings)).status is status
+
+
 def test_what_was_not_examined_comes_with_its_command():
     found = finding("Sequences of another kind", replace(FACTS, knows_shift=False))
     assert found.status is Status.WARN

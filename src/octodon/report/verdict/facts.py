@@ -76,10 +76,14 @@ class Endings:
     scheduled_best_last: int = 0
     unfinished: int = 0
 
+    @property
+    def stop_early(self) -> int:
+        """Those whose training the validation loss ends."""
+        return self.networks - self.scheduled
+
     def words(self) -> str:
         """Return one line about all of them."""
-        others = self.networks - self.scheduled
-        said = []
+        others, said = self.stop_early, []
         if self.scheduled:
             which = "all" if not others else f"{self.scheduled} of"
             said.append(

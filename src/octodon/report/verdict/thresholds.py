@@ -28,7 +28,7 @@ RATIO_PASS, RATIO_WARN = 1.25, 2.0
 # Fewest test sequences: the 95 % interval of a correlation of 0.6 is then about +- 0.08 (Fisher's z, n = 250).
 TEST_ROWS = 250
 
-# Share of networks whose best epoch is their last: they had not stopped improving.
+# Share of the networks that stop early whose best epoch is their last: they had not stopped improving.
 UNFINISHED_WARN = 0.5
 
 # Of a normal distribution, 95 % lies within so many standard deviations.

@@ -46,7 +46,8 @@ def _training(facts: RunFacts) -> Finding:
     ended = facts.endings
     if not ended.networks:
         return Finding(name=name, status=Status.PASS, says="members came from elsewhere")
-    status = Status.PASS if ended.unfinished / ended.networks < UNFINISHED_WARN else Status.WARN
+    many = ended.stop_early > 0 and ended.unfinished / ended.stop_early >= UNFINISHED_WARN
+    status = Status.WARN if many else Status.PASS
     return judged(
         name, status, ended.words(), "raise [ensemble.training] epochs, or [distill.training] epochs"
     )
