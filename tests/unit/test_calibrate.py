@@ -295,6 +295,17 @@ def test_a_table_of_any_tool_is_calibrated(table, suffix):
     assert json.loads(Path(f"{out}.calibration.json").read_text())["method"] == "scaling"
 
 
+def test_a_target_that_was_measured_in_fewer_rows_is_not_hidden_behind_the_others(table):
+    frame = pd.read_csv(table, sep="\t")
+    for part in ("mean", "std", "measured"):
+        frame[f"B_{part}"] = frame[f"A_{part}"]
+    frame.loc[61:, "B_measured"] = np.nan  # 62 rows, of which row 5 was not measured
+    frame.to_csv(table, sep="\t", index=False)
+    error, output = run("calibrate", table, "--out", table.with_name("o.tsv"), "--method", "split")
+    assert error is None
+    assert "learnt on 299 of 1,000 rows (A 299, B 60)" in " ".join(output.split())
+
+
 def test_a_table_without_splits_is_used_whole_and_it_is_said(table):
     pd.read_csv(table, sep="\t").drop(columns="split").to_csv(table, sep="\t", index=False)
     _, output = run("calibrate", table, "--out", table.with_name("o.tsv"))

@@ -65,6 +65,13 @@ class Calibration:
         counts = self._replicates(replicates)
         return f"{self.method}, level {self.level if level is None else level:g}, {_means_of(counts)}"
 
+    def rows_in_words(self) -> str:
+        """Return " (A 700, B 60)", the rows behind each target, where these differ; else nothing."""
+        if len(set(self.n_rows)) == 1:
+            return ""
+        pairs = zip(self.target_names, self.n_rows, strict=True)
+        return f" ({', '.join(f'{name} {count:,}' for name, count in pairs)})"
+
     def apply(
         self,
         prediction: Prediction,

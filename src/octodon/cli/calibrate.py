@@ -128,7 +128,7 @@ def calibrate(
             split=split, method=method, level=level, options=options, device=device or Device.AUTO, backbone=backbone,
             seed=seed,
         )  # fmt: skip
-        say(f"{made.describe()}: learnt on {max(made.n_rows):,} rows -> {path}")
+        say(f"{made.describe()}: learnt on {max(made.n_rows):,} rows{made.rows_in_words()} -> {path}")
         return
     if not expanded(source).exists():
         raise ConfigError(
@@ -146,6 +146,7 @@ def calibrate(
         )
     done = calibrate_table(source, out, method=method, level=level, replicates=replicates, options=options,
                            split=split, seed=seed)  # fmt: skip
-    say(f"{done.calibration.describe()}: learnt on {done.n_used:,} of {done.n_rows:,} rows -> {out}")
+    rows = f"{done.n_used:,} of {done.n_rows:,} rows{done.calibration.rows_in_words()}"
+    say(f"{done.calibration.describe()}: learnt on {rows} -> {out}")
     if done.in_sample:
         say("every measured row was used: judge the intervals on other rows, not on these")

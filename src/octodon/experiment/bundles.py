@@ -64,7 +64,8 @@ def calibrate(stages: Stages, trained: Trained) -> Calibrations:
     write_parquet(predictions_frame(said.students[trained.best], rows.targets), path)
     _store(stages.folder, made, trained, said)
     stages.folder.event("calibrated", method=config.method, rows=len(rows))
-    stages.say(f"calibration: {made.by_model['student', trained.best].describe()}, on {len(rows):,} rows")
+    kept = made.by_model["student", trained.best]
+    stages.say(f"calibration: {kept.describe()}, on {len(rows):,} rows{kept.rows_in_words()}")
     return made
 
 
