@@ -233,7 +233,7 @@ def test_a_target_that_no_test_sequence_was_measured_for_is_said_and_drawn_empty
         rows = pd.read_csv(run / "results" / name, sep="\t", keep_default_na=False)
         rows.loc[rows["target"] != TARGETS[1]].to_csv(run / "results" / name, sep="\t", index=False)
     said = write_report(run).read_text(encoding="utf-8")
-    assert "Hk &amp; co: not measured in any test sequence" in said
+    assert "Hk &amp; co: not measured in the test split" in said
     assert "predicts one value" not in said
 
 

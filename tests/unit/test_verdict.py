@@ -130,6 +130,47 @@ def test_a_student_that_predicts_one_value_fails_whichever_target_it_is(place):
         assert "undefined" in found.says
 
 
+@pytest.mark.parametrize(
+    ("name", "bad", "unknown", "words"),
+    [
+        ("Accuracy", {"student": 0.3}, {"ceiling": None}, "without replicates"),
+        ("Gain", {"gain_low": -0.2, "gain_high": -0.1}, {"ridge": None}, "no k-mer ridge"),
+        ("What the student keeps", {"student": 0.6}, {"ensemble": None}, "no ensemble was scored"),
+        ("Coverage", {"coverage": 0.5}, {"coverage": None}, "no calibrated intervals"),
+        ("Worst corner", {"worst_coverage": 0.3}, {"worst_coverage": None}, "no coverage by cell"),
+        ("Epistemic", {"epistemic": 0.1}, {"epistemic": None}, "no epistemic std"),
+        ("Does a larger std", {"error_spearman": -0.3}, {"error_spearman": None}, "gives no std"),
+    ],
+)
+def test_a_target_without_an_answer_hides_none_that_fails_and_does_not_pass(name, bad, unknown, words):
+    """Whichever comes first; and beside a target that passes it still asks for attention."""
+    failing, silent = replace(TARGET, **bad), replace(TARGET, target="HepG2", **unknown)
+    for targets, status in (
+        ((failing, silent), Status.FAIL),
+        ((silent, failing), Status.FAIL),
+        ((TARGET, silent), Status.WARN),
+    ):
+        (found,) = [
+            one for one in judge(replace(FACTS, targets=targets)).findings if one.name.startswith(name)
+        ]
+        assert found.status is status
+        assert "K562" in found.says
+        assert "HepG2" in found.says
+        assert words in found.says
+        assert found.next_step
+
+
+def test_a_target_that_was_not_measured_in_the_test_split_is_not_said_to_be_uncalibrated():
+    nothing = dict.fromkeys(("coverage", "worst_coverage", "individual", "ensemble", "gain_low", "gain_high"))
+    silent = replace(TARGET, target="HepG2", n_test=0, student=math.nan, error_spearman=math.nan, **nothing)
+    for one in judge(replace(FACTS, targets=(TARGET, silent))).findings:
+        if one.name.startswith(("Accuracy", "Gain", "What the", "Coverage", "Worst", "Does a larger")):
+            assert one.status is Status.WARN
+            assert one.says.endswith("; HepG2: not measured in the test split")
+    alone = judge(replace(FACTS, targets=(silent,)))
+    assert [one.says for one in alone.answers[0].findings] == ["not measured in the test split"] * 3
+
+
 def test_a_leak_fails_whatever_the_numbers():
     verdict = judge(replace(FACTS, leaking_rows=3))
     assert verdict.status is Status.FAIL

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from octodon.report.verdict.facts import RunFacts, TargetFacts
-from octodon.report.verdict.record import Check, Finding, judged
+from octodon.report.verdict.parts import about, measured, together
+from octodon.report.verdict.record import Check, Finding, judged, warned
 from octodon.report.verdict.status import Status, at_least, worst
 from octodon.report.verdict.thresholds import (
     CEILING_PASS,
@@ -19,22 +20,25 @@ from octodon.report.verdict.words import as_r, each, or_nan, signed
 
 def _ceiling(facts: RunFacts) -> Finding:
     name = "Accuracy against the noise ceiling"
-    if any(t.ceiling is None for t in facts.targets):
-        return Finding(
-            name=name,
-            status=Status.WARN,
-            says=f"r {each(facts.targets, lambda t: as_r(t.student))}; without replicates that agree nobody knows how much is possible",
-            next_step='name the replicate columns in [data] targets = { T = ["rep1", "rep2"] }',
+    targets, others = _with_r(name, facts)
+    known, unlimited = [t for t in targets if t.ceiling], [t for t in targets if not t.ceiling]
+    found = []
+    if known:
+        status = worst(at_least(_repeatable(t), CEILING_PASS, CEILING_WARN) for t in known)
+        says = each(
+            known, lambda t: f"r {as_r(t.student)} of at most {as_r(t.ceiling)}: {_repeatable(t):.0%}"
         )
-    status = worst(at_least(_repeatable(t), CEILING_PASS, CEILING_WARN) for t in facts.targets)
-    says = each(
-        facts.targets, lambda t: f"r {as_r(t.student)} of at most {as_r(t.ceiling)}: {_repeatable(t):.0%}"
-    )
-    step = (
-        "octodon sweep: if accuracy still rises at 100 % of the data, more data help; if not, another backbone "
-        "(octodon list backbones) or augmentation ([ensemble.training] augment)"
-    )
-    return judged(name, status, f"{says} of the repeatable variance", step)
+        step = (
+            "octodon sweep: if accuracy still rises at 100 % of the data, more data help; if not, another backbone "
+            "(octodon list backbones) or augmentation ([ensemble.training] augment)"
+        )
+        found.append(judged(name, status, f"{says} of the repeatable variance", step))
+    if unlimited:
+        says = each(unlimited, lambda t: f"r {as_r(t.student)}")
+        says += "; without replicates that agree nobody knows how much is possible"
+        step = 'name the replicate columns in [data] targets = { T = ["rep1", "rep2"] }'
+        found.append(warned(name, says, step))
+    return together([*found, *others])
 
 
 def _repeatable(t: TargetFacts) -> float:
@@ -44,23 +48,18 @@ def _repeatable(t: TargetFacts) -> float:
 
 def _ridge(facts: RunFacts) -> Finding:
     name = "Gain over k-mer ridge"
-    unmeasured = [t.target for t in facts.targets if t.n_test == 0]
-    if unmeasured:
-        says = f"{', '.join(unmeasured)}: not measured in any test sequence, so that nothing is known of it"
-        return judged(
-            name, Status.WARN, says, "split so that the test sequences have measurements of every target"
-        )
-    constant = [t.target for t in facts.targets if math.isnan(t.student)]
-    if constant:
-        says = f"{', '.join(constant)}: the student predicts one value for every test sequence, so that r is undefined"
-        step = "train longer, or with another backbone (octodon list backbones)"
-        return judged(name, Status.FAIL, says, step)
-    if any(t.ridge is None or t.gain_low is None or t.gain_high is None for t in facts.targets):
-        says = "this run has no k-mer ridge to compare with"
-        return judged(name, Status.WARN, says, "repeat the run with this version of octodon")
-    status = worst(_gain(t) for t in facts.targets)
+    targets, others = _with_r(name, facts)
+    known = [t for t in targets if None not in (t.ridge, t.gain_low, t.gain_high)]
+    without = [t for t in targets if t not in known]
+    absent = warned(
+        name, "this run has no k-mer ridge to compare with", "repeat the run with this version of octodon"
+    )
+    others = [*about(without, facts, absent), *others]
+    if not known:
+        return together(others)
+    status = worst(_gain(t) for t in known)
     says = each(
-        facts.targets,
+        known,
         lambda t: f"{signed(t.student - or_nan(t.ridge))} r ({signed(t.gain_low)} to {signed(t.gain_high)})",
     )
     steps = {
@@ -69,7 +68,7 @@ def _ridge(facts: RunFacts) -> Finding:
         Status.FAIL: "counts of six-letter words predict better than the network: use more members, augmentation or another "
         "backbone; until then rank sequences by the ridge",
     }
-    return Finding(name=name, status=status, says=says, next_step=steps[status])
+    return together([Finding(name=name, status=status, says=says, next_step=steps[status]), *others])
 
 
 def _gain(t: TargetFacts) -> Status:
@@ -82,33 +81,49 @@ def _gain(t: TargetFacts) -> Status:
 
 def _kept(facts: RunFacts) -> Finding:
     name = "What the student keeps of the ensemble"
-    known = [t for t in facts.targets if t.individual is not None and t.ensemble is not None]
+    targets, others = _with_r(name, facts)
+    known = [t for t in targets if None not in (t.individual, t.ensemble)]
+    without = [t for t in targets if t not in known]
+    absent = warned(
+        name,
+        "no ensemble was scored beside the student",
+        "repeat the run with members that cover the test split",
+    )
+    others = [*about(without, facts, absent), *others]
     if not known:
-        says = "no ensemble was scored beside the student"
-        return judged(name, Status.WARN, says, "repeat the run with members that cover the test split")
-    said, statuses = [], []
-    for t in known:
-        gain = or_nan(t.ensemble) - or_nan(t.individual)
-        if math.isnan(or_nan(t.individual)):
-            said.append(f"{t.target}: a member predicts one value for every test sequence")
-            statuses.append(Status.WARN)
-            continue
-        if (
-            gain < SMALLEST_GAIN
-        ):  # an ensemble that gains nothing leaves nothing to lose, but what its members have
-            lost = t.student - or_nan(t.individual)
-            statuses.append(at_least(lost, -SMALLEST_GAIN, -RIDGE_GAIN))
-            of = "undefined" if math.isnan(lost) else f"{signed(lost)} r"
-            said.append(
-                f"{t.target}: the ensemble gains less than {SMALLEST_GAIN} r over its members, the student {of}"
-            )
-            continue
-        share = (t.student - or_nan(t.individual)) / gain
-        statuses.append(at_least(share, KEPT_PASS, 0.0))
-        kept = "an undefined share" if math.isnan(share) else f"{share:.0%}"
-        said.append(f"{t.target} {kept} of {signed(gain)} r")
+        return together(others)
+    statuses, said = zip(*map(_kept_of, known), strict=True)
     step = "more labelled copies ([distill] copies), an unlabelled pool ([distill] pool), or more epochs"
-    return judged(name, worst(statuses), "; ".join(said), step)
+    return together([judged(name, worst(statuses), "; ".join(said), step), *others])
+
+
+def _kept_of(t: TargetFacts) -> tuple[Status, str]:
+    """Return how much of the ensemble's gain the student keeps, and that in words."""
+    individual, ensemble = or_nan(t.individual), or_nan(t.ensemble)
+    for r, who in ((individual, "a member"), (ensemble, "the ensemble")):
+        if math.isnan(r):
+            return Status.WARN, f"{t.target}: {who} predicts one value for every test sequence"
+    gain, more = ensemble - individual, t.student - individual
+    if (
+        gain < SMALLEST_GAIN
+    ):  # an ensemble that gains nothing leaves nothing to lose, but what its members have
+        says = f"{t.target}: the ensemble gains less than {SMALLEST_GAIN} r over its members, the student {signed(more)} r"
+        return at_least(more, -SMALLEST_GAIN, -RIDGE_GAIN), says
+    share = more / gain
+    return at_least(share, KEPT_PASS, 0.0), f"{t.target} {share:.0%} of {signed(gain)} r"
+
+
+def _with_r(name: str, facts: RunFacts) -> tuple[list[TargetFacts], list[Finding]]:
+    """Return the targets whose r is known, and what the check ``name`` says of the others."""
+    targets, others = measured(name, facts)
+    constant = Finding(
+        name=name,
+        status=Status.FAIL,
+        says="the student predicts one value for every test sequence, so that r is undefined",
+        next_step="train longer, or with another backbone (octodon list backbones)",
+    )
+    undefined = [t for t in targets if math.isnan(t.student)]
+    return [t for t in targets if t not in undefined], [*about(undefined, facts, constant), *others]
 
 
 CHECKS: tuple[Check, ...] = (_ceiling, _ridge, _kept)

@@ -6,7 +6,8 @@ import math
 
 from octodon.report.style import as_percent
 from octodon.report.verdict.facts import RunFacts, TargetFacts
-from octodon.report.verdict.record import Check, Finding, judged
+from octodon.report.verdict.parts import about, measured, together
+from octodon.report.verdict.record import Check, Finding, judged, warned
 from octodon.report.verdict.status import Status, at_least, at_most, worst
 from octodon.report.verdict.thresholds import (
     CELL_PASS,
@@ -24,28 +25,35 @@ from octodon.report.verdict.words import as_r, each, or_nan
 
 def _coverage(facts: RunFacts) -> Finding:
     name = f"Coverage of {as_percent(facts.level)} intervals"
-    if any(t.coverage is None for t in facts.targets):
-        step = "give at least 100 validation rows and leave [calibrate] on, or: octodon calibrate"
-        return judged(name, Status.WARN, "the student has no calibrated intervals", step)
+    targets, others = measured(name, facts)
+    known = [t for t in targets if t.coverage is not None]
+    step = "give at least 100 validation rows and leave [calibrate] on, or: octodon calibrate"
+    absent = warned(name, "the student has no calibrated intervals", step)
+    others = [*about([t for t in targets if t.coverage is None], facts, absent), *others]
+    if not known:
+        return together(others)
 
     def of(t: TargetFacts) -> Status:
         distance = abs(or_nan(t.coverage) - facts.level) - chance(facts.level, t.n_test, t.n_calibration)
         return at_most(distance, COVERAGE_PASS, COVERAGE_WARN)
 
-    status = worst(of(t) for t in facts.targets)
-    says = each(facts.targets, lambda t: f"{or_nan(t.coverage):.1%}") + " of test values inside"
+    status = worst(of(t) for t in known)
+    says = each(known, lambda t: f"{or_nan(t.coverage):.1%}") + " of test values inside"
     step = (
         "calibration rows and test rows differ in kind: split by the same rule, set more rows aside ([calibrate] "
         "fraction_of_valid), or calibrate on rows like those you will ask about (octodon calibrate)"
     )
-    return judged(name, status, says, step)
+    return together([judged(name, status, says, step), *others])
 
 
 def _worst_cell(facts: RunFacts) -> Finding:
     name = "Worst corner of the coverage"
-    known = [t for t in facts.targets if t.worst_coverage is not None and t.worst_n]
+    targets, others = measured(name, facts)
+    known = [t for t in targets if t.worst_coverage is not None and t.worst_n]
+    without = [t for t in targets if t not in known]
+    others = [*about(without, facts, warned(name, "no coverage by cell", "see above")), *others]
     if not known:
-        return judged(name, Status.WARN, "no coverage by cell", "see above")
+        return together(others)
 
     def of(t: TargetFacts) -> Status:
         below = facts.level - or_nan(t.worst_coverage) - chance(facts.level, t.worst_n or 1, t.n_calibration)
@@ -57,15 +65,17 @@ def _worst_cell(facts: RunFacts) -> Finding:
         "[calibrate] method = mondrian_activity gives each quarter of predicted activity a width of its own, mondrian_ood each of "
         "unlikeness to the training set; till then take intervals there with care"
     )
-    return judged(name, status, says, step)
+    return together([judged(name, status, says, step), *others])
 
 
 def _epistemic(facts: RunFacts) -> Finding:
     name = "Epistemic std against the ensemble's"
     known = [t for t in facts.targets if t.epistemic is not None]
+    says = "the student gives no epistemic std, or no ensemble was scored"
+    absent = warned(name, says, "at least 2 members, and a distilled head")
+    others = about([t for t in facts.targets if t.epistemic is None], facts, absent)
     if not known:
-        says = "the student gives no epistemic std, or no ensemble was scored"
-        return judged(name, Status.WARN, says, "at least 2 members, and a distilled head")
+        return together(others)
 
     def of(t: TargetFacts) -> Status:
         by_r = at_least(or_nan(t.epistemic), EPISTEMIC_PASS, EPISTEMIC_WARN)
@@ -79,7 +89,7 @@ def _epistemic(facts: RunFacts) -> Finding:
         lambda t: f"r {as_r(t.epistemic)}" + (f", {t.std_ratio:.2f} times its size" if t.std_ratio else ""),
     )
     step = "more labelled copies ([distill] copies) sharpen the student's std most; more members steady the ensemble's"
-    return judged(name, status, says, step)
+    return together([judged(name, status, says, step), *others])
 
 
 def chance(level: float, n: int, n_calibration: int | None) -> float:

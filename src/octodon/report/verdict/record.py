@@ -27,6 +27,11 @@ def judged(name: str, status: Status, says: str, step: str) -> Finding:
     return Finding(name=name, status=status, says=says, next_step="" if status is Status.PASS else step)
 
 
+def warned(name: str, says: str, step: str) -> Finding:
+    """Return a finding that asks for attention."""
+    return Finding(name=name, status=Status.WARN, says=says, next_step=step)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Answer:
     """One of the three questions: as good as the worst of its findings."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from octodon.report.verdict.facts import RunFacts, TargetFacts
-from octodon.report.verdict.record import Check, Finding, judged
+from octodon.report.verdict.parts import about, measured, together
+from octodon.report.verdict.record import Check, Finding, judged, warned
 from octodon.report.verdict.status import Status, worst
 from octodon.report.verdict.thresholds import TEST_ROWS, UNFINISHED_WARN, Z95
 from octodon.report.verdict.words import as_r, each, or_nan
@@ -26,9 +27,12 @@ def _data(facts: RunFacts) -> Finding:
 
 def _errors(facts: RunFacts) -> Finding:
     name = "Does a larger std mean a larger error?"
-    known = [t for t in facts.targets if t.error_spearman is not None]
+    targets, others = measured(name, facts)
+    known = [t for t in targets if t.error_spearman is not None]
+    absent = warned(name, "the student gives no std", "at least 2 members")
+    others = [*about([t for t in targets if t.error_spearman is None], facts, absent), *others]
     if not known:
-        return judged(name, Status.WARN, "the student gives no std", "at least 2 members")
+        return together(others)
 
     def of(t: TargetFacts) -> Status:
         chance = Z95 / math.sqrt(max(t.n_test, 1))
@@ -38,7 +42,7 @@ def _errors(facts: RunFacts) -> Finding:
     status = worst(of(t) for t in known)
     says = each(known, lambda t: f"Spearman {as_r(t.error_spearman)}")
     step = "do not rank or filter sequences by the std; more members, or a head that learns noise from replicates"
-    return judged(name, status, says, step)
+    return together([judged(name, status, says, step), *others])
 
 
 def _training(facts: RunFacts) -> Finding:
