@@ -237,6 +237,21 @@ def test_a_target_that_no_test_sequence_was_measured_for_is_said_and_drawn_empty
     assert "predicts one value" not in said
 
 
+def test_a_student_has_collapsed_where_it_says_one_value_not_where_measurements_are_equal(tmp_path):
+    run = write_run(tmp_path / "run")
+    path = run / "results" / "predictions_test.parquet"
+    table = pd.read_parquet(path)
+    table[f"{TARGETS[0]}_measured"], table[f"{TARGETS[1]}_mean"] = 1.0, 1.0
+    table.to_parquet(path)
+    metrics = read_metrics(run / "results" / "metrics.tsv")
+    metrics.loc[(metrics["quantity"] == "activity") & (metrics["metric"] == "pearson"), "value"] = np.nan
+    write_metrics(metrics, run / "results" / "metrics.tsv")
+    (found,) = [one for one in verdict_of(run).findings if one.name.startswith("Accuracy")]
+    assert found.status is Status.FAIL
+    assert f"{TARGETS[1]}: the student predicts one value" in found.says
+    assert f"{TARGETS[0]}: too few or equal measurements" in found.says
+
+
 def test_the_worst_corner_is_the_one_that_falls_short_beyond_chance_not_the_most_certain(tmp_path):
     run = write_run(tmp_path / "run")
     path = run / "results" / "coverage.tsv"

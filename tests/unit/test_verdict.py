@@ -119,7 +119,8 @@ def test_chance_in_coverage_is_that_of_both_draws():
 
 @pytest.mark.parametrize("place", [0, 1])
 def test_a_student_that_predicts_one_value_fails_whichever_target_it_is(place):
-    constant = replace(TARGET, target="HepG2", student=math.nan, gain_low=None, gain_high=None)
+    undefined = {"student": math.nan, "is_constant": True, "gain_low": None, "gain_high": None}
+    constant = replace(TARGET, target="HepG2", **undefined)
     targets = [TARGET, TARGET]
     targets[place] = constant
     facts = replace(FACTS, targets=tuple(targets))
@@ -158,6 +159,25 @@ def test_a_target_without_an_answer_hides_none_that_fails_and_does_not_pass(name
         assert "HepG2" in found.says
         assert words in found.says
         assert found.next_step
+
+
+@pytest.mark.parametrize("changes", [{"n_test": 1}, {"n_test": 2, "student": 1.0}, {"n_test": 300}])
+def test_a_target_with_too_few_or_equal_measurements_is_not_called_a_collapsed_student(changes):
+    few = replace(
+        TARGET, **({"target": "C", "student": math.nan, "gain_low": None, "gain_high": None} | changes)
+    )
+    verdict = judge(replace(FACTS, targets=(TARGET, few)))
+    for one in verdict.answers[0].findings:
+        assert one.status is Status.WARN
+        assert one.says.endswith(
+            "; C: too few or equal measurements in the test split, so that r is undefined"
+        )
+        assert "predicts one value" not in one.says
+        assert "nan" not in one.says
+    (data,) = [one for one in verdict.findings if one.name == "Data"]
+    if few.n_test < 250:
+        count = {1: "1 test sequence has", 2: "2 test sequences have"}[few.n_test]
+        assert f"only {count} a measured C" in data.says
 
 
 def test_a_target_that_was_not_measured_in_the_test_split_is_not_said_to_be_uncalibrated():

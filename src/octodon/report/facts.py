@@ -110,7 +110,7 @@ def _target(run: RunResults, target: str) -> TargetFacts:
     ) -> float | None:
         return metric_of(run.metrics, model, target, quantity, metric, index=index, undefined=undefined)
 
-    measured = run.predictions[f"{target}_measured"].to_numpy(np.float64)
+    measured, mean = (run.predictions[f"{target}_{of}"].to_numpy(np.float64) for of in ("measured", "mean"))
     kept = run.student
     student = of("student", "activity", "pearson", kept)
     low, high = _gain_over_ridge(run, target, measured)
@@ -121,8 +121,9 @@ def _target(run: RunResults, target: str) -> TargetFacts:
         target=target,
         n_test=int(np.isfinite(measured).sum()),
         student=math.nan if student is None else student,
+        is_constant=len(mean) > 1 and bool(mean.min() == mean.max()),
         individual=of("individual", "activity", "pearson", undefined=True),
-        ensemble=of("ensemble", "activity", "pearson"),
+        ensemble=of("ensemble", "activity", "pearson", undefined=True),
         ridge=of("kmer_ridge", "activity", "pearson"),
         ceiling=ceiling_of(run, target),
         gain_low=low,

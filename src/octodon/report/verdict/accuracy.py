@@ -11,6 +11,7 @@ from octodon.report.verdict.status import Status, at_least, worst
 from octodon.report.verdict.thresholds import (
     CEILING_PASS,
     CEILING_WARN,
+    FEWEST_OF_R,
     KEPT_PASS,
     RIDGE_GAIN,
     SMALLEST_GAIN,
@@ -122,8 +123,14 @@ def _with_r(name: str, facts: RunFacts) -> tuple[list[TargetFacts], list[Finding
         says="the student predicts one value for every test sequence, so that r is undefined",
         next_step="train longer, or with another backbone (octodon list backbones)",
     )
-    undefined = [t for t in targets if math.isnan(t.student)]
-    return [t for t in targets if t not in undefined], [*about(undefined, facts, constant), *others]
+    few = warned(
+        name, "too few or equal measurements in the test split, so that r is undefined", "more of them"
+    )
+    collapsed = [t for t in targets if t.is_constant]
+    rest = [t for t in targets if not t.is_constant]
+    known = [t for t in rest if t.n_test >= FEWEST_OF_R and not math.isnan(t.student)]
+    unknown = [t for t in rest if t not in known]
+    return known, [*about(collapsed, facts, constant), *about(unknown, facts, few), *others]
 
 
 CHECKS: tuple[Check, ...] = (_ceiling, _ridge, _kept)

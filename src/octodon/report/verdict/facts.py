@@ -15,8 +15,10 @@ class TargetFacts:
     n_test : int
         Test sequences with a measured value.
     student, individual, ensemble, ridge, ceiling : float
-        Pearson r with the measured activity: of the student kept (NaN: it predicts one value for all), the members' mean,
-        the ensemble, the k-mer ridge, and the highest that the replicates allow.
+        Pearson r with the measured activity: of the student kept, the members' mean, the ensemble, the k-mer ridge, and the
+        highest that the replicates allow.
+    is_constant : bool
+        The student predicts one value for all test sequences. Its r is NaN then, as it is of too few or equal measurements.
     gain_low, gain_high : float
         95 % bootstrap interval of the student's r minus the ridge's.
     coverage : float
@@ -39,6 +41,7 @@ class TargetFacts:
     target: str
     n_test: int
     student: float
+    is_constant: bool = False
     individual: float | None = None
     ensemble: float | None = None
     ridge: float | None = None

@@ -25,6 +25,9 @@ EPISTEMIC_PASS, EPISTEMIC_WARN = 0.7, 0.4
 # Size of the student's epistemic std over the ensemble's: a quarter too small or too large, a factor of two.
 RATIO_PASS, RATIO_WARN = 1.25, 2.0
 
+# Fewest measured values of a correlation: that of two points is 1 or -1, whatever they are.
+FEWEST_OF_R = 3
+
 # Fewest test sequences: the 95 % interval of a correlation of 0.6 is then about +- 0.08 (Fisher's z, n = 250).
 TEST_ROWS = 250
 

@@ -13,15 +13,18 @@ from octodon.report.verdict.words import as_r, each, or_nan
 
 
 def _data(facts: RunFacts) -> Finding:
-    fewest = min(t.n_test for t in facts.targets)
+    fewest = min(facts.targets, key=lambda t: t.n_test)
     if facts.leaking_rows:
         says = f"{facts.leaking_rows:,} rows are copies, reverse complements or partners of rows in another split"
         step = '[split] on_leak = "drop", or split by group; every number here flatters the model till then'
         return judged("Data", Status.FAIL, says, step)
-    if fewest < TEST_ROWS:
-        says = f"no leak between splits, but only {fewest:,} test sequences: numbers here are uncertain"
+    if fewest.n_test < TEST_ROWS:
+        count = f"{fewest.n_test:,} test sequence{' has' if fewest.n_test == 1 else 's have'}"
+        says = (
+            f"no leak between splits, but only {count} a measured {fewest.target}: its numbers are uncertain"
+        )
         return judged("Data", Status.WARN, says, f"at least {TEST_ROWS} test sequences")
-    says = f"no leak between splits; {fewest:,} test sequences"
+    says = f"no leak between splits; {fewest.n_test:,} test sequences"
     return Finding(name="Data", status=Status.PASS, says=says)
 
 
