@@ -432,6 +432,8 @@ def test_too_few_validation_rows_are_said_and_none_can_be_asked_for(
     assert code == 0
     assert "no calibration: 32 validation rows, at least 100 are needed" in err
     assert not (tmp_path / "a" / "student" / "calibration.json").exists()
+    why = json.loads((tmp_path / "a" / "data.json").read_text())["uncalibrated"]  # which the report says
+    assert why.startswith("32 validation rows, at least 100 are needed")
     code, _, err = cli(
         "run", experiment, "--out", tmp_path / "b", "--quiet", "--set", "calibrate.method=magic"
     )

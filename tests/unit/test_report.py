@@ -252,6 +252,26 @@ def test_a_student_has_collapsed_where_it_says_one_value_not_where_measurements_
     assert f"{TARGETS[0]}: too few or equal measurements" in found.says
 
 
+def test_a_run_without_calibration_says_why(tmp_path):
+    run = write_run(tmp_path / "run")
+    for name in ("coverage.tsv", "intervals_test.tsv"):
+        (run / "results" / name).unlink()
+    path = run / "results" / "predictions_test.parquet"
+    table = pd.read_parquet(path)
+    table.drop(columns=[f"{t}_{end}" for t in TARGETS for end in ("lower", "upper")]).to_parquet(path)
+    metrics = read_metrics(run / "results" / "metrics.tsv")
+    write_metrics(metrics.loc[metrics["quantity"] != "calibrated"], run / "results" / "metrics.tsv")
+    why = "40 calibration rows with a measured 'B', at least 50 are needed"
+    data = json.loads((run / "data.json").read_text())
+    (run / "data.json").write_text(json.dumps(data | {"uncalibrated": why}))
+    said = html.unescape(write_report(run).read_text(encoding="utf-8"))
+    assert f"No interval of this run was calibrated: {why}." in said
+    assert f"the student has no calibrated intervals: {why}<" in said
+    assert "100 validation rows" not in said
+    (run / "data.json").write_text(json.dumps(data))  # of an earlier version
+    assert "No interval of this run was calibrated. " in write_report(run).read_text(encoding="utf-8")
+
+
 def test_the_worst_corner_is_the_one_that_falls_short_beyond_chance_not_the_most_certain(tmp_path):
     run = write_run(tmp_path / "run")
     path = run / "results" / "coverage.tsv"

@@ -137,7 +137,7 @@ def _run(
         uncalibrated = check_calibration(config.calibrate, examples, detects=undetected is None)
         code = identify_code(config.model.backbone)
         report: dict[str, Any] = describe(examples) | {"teachers": identity, "code": code}
-        report |= {"sources": source_hashes(config.data)}
+        report |= {"sources": source_hashes(config.data), "uncalibrated": uncalibrated}
         folder.begin(dump(config), report)
         examples = with_codes_on_disk(examples, folder.work / "codes.npy")
         sizes = ", ".join(f"{name} {n:,}" for name, n in report["splits"].items())

@@ -30,6 +30,7 @@ def facts_of(run: RunResults) -> RunFacts:
         level=run.level,
         leaking_rows=int(leaks["n_rows"]),
         endings=endings_of(run),
+        uncalibrated=run.data.get("uncalibrated"),
         knows_ood=(run.folder / "student" / "ood.json").is_file(),
         knows_shift=run.shift is not None,
         has_ensemble=run.has_ensemble,

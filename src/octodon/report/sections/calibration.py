@@ -44,10 +44,11 @@ def calibration_section(run: RunResults) -> Section:
     blocks += _made_of(run)
     cells = _cells(run)
     if cells is None:
+        why = run.data.get("uncalibrated")
         blocks.append(
             Text(
-                text="No interval of this run was calibrated. It needs at least 100 validation rows that are not all "
-                "related, of which [calibrate] sets half aside; or calibrate later: octodon calibrate."
+                text=f"No interval of this run was calibrated{'' if why is None else f': {why}'}. Mend that and run again, or calibrate "
+                "on rows that no network has seen: octodon calibrate."
             )
         )
     else:

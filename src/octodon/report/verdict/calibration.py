@@ -27,8 +27,9 @@ def _coverage(facts: RunFacts) -> Finding:
     name = f"Coverage of {as_percent(facts.level)} intervals"
     targets, others = measured(name, facts)
     known = [t for t in targets if t.coverage is not None]
-    step = "give at least 100 validation rows and leave [calibrate] on, or: octodon calibrate"
-    absent = warned(name, "the student has no calibrated intervals", step)
+    why = "" if facts.uncalibrated is None else f": {facts.uncalibrated}"
+    step = "mend that and run again, or calibrate on rows that no network has seen: octodon calibrate"
+    absent = warned(name, f"the student has no calibrated intervals{why}", step)
     others = [*about([t for t in targets if t.coverage is None], facts, absent), *others]
     if not known:
         return together(others)

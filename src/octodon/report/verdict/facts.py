@@ -115,6 +115,8 @@ class RunFacts:
         Rows related to a row of another split.
     endings : Endings
         How members and students ended their training.
+    uncalibrated : str
+        Why no interval was calibrated; None where one was, and where that is not known.
     knows_ood : bool
         The student flags sequences unlike its training set.
     has_ensemble : bool
@@ -128,6 +130,7 @@ class RunFacts:
     level: float
     leaking_rows: int
     endings: Endings = Endings()
+    uncalibrated: str | None = None
     knows_ood: bool = False
     has_ensemble: bool = True
     knows_shift: bool = False
