@@ -22,7 +22,7 @@ from finished_run import CONFIG, TARGETS, write_run
 from octodon.errors import DataError, RunError
 from octodon.metrics.tables import read_metrics, write_metrics
 from octodon.report.blocks import data_file
-from octodon.report.facts import endings_of
+from octodon.report.facts import endings_of, facts_of
 from octodon.report.inline import draw
 from octodon.report.page import verdict_of, write_report
 from octodon.report.results import read_results
@@ -286,6 +286,18 @@ def test_the_worst_corner_is_the_one_that_falls_short_beyond_chance_not_the_most
     (corner,) = [one for one in verdict_of(run).findings if one.name.startswith("Worst corner")]
     assert "52% where kind is silencer" in corner.says
     assert corner.status is Status.FAIL
+
+
+def test_chance_in_a_corner_is_that_of_the_rows_which_a_mondrian_method_learnt_its_width_from(tmp_path):
+    run = write_run(tmp_path / "run")
+    own = {"replicates": None, "targets": []}
+    cells = [[0.1] * 40, [0.1] * 25, [0.1] * 35]
+    for scores in (cells, [0.1] * 100):
+        own["targets"] = [{"name": t, "n_rows": 100, "learnt": {"scores": scores}} for t in TARGETS]
+        (run / "results" / "calibration.json").write_text(json.dumps(own))
+        of = facts_of(read_results(run)).targets[0]
+        assert of.n_calibration == 100
+        assert of.worst_n_calibration == (25 if scores is cells else 100)
 
 
 def test_what_is_undefined_of_one_target_is_not_passed_over(tmp_path):

@@ -87,6 +87,10 @@ def test_where_all_is_well_nothing_is_left_to_try():
         ("Worst corner", {"worst_coverage": 0.70}, Status.WARN),  # 0.2 below, chance 0.042
         ("Worst corner", {"worst_coverage": 0.60}, Status.FAIL),
         ("Worst corner", {"worst_coverage": 0.70, "worst_n": 20}, Status.PASS),  # chance 0.131
+        # Of a cell calibrated on 25 rows: 1.96 sqrt(0.09 (1 / 200 + 1 / 27)) = 0.121
+        ("Worst corner", {"worst_coverage": 0.68, "worst_n_calibration": 25}, Status.PASS),
+        ("Worst corner", {"worst_coverage": 0.67, "worst_n_calibration": 25}, Status.WARN),
+        ("Worst corner", {"worst_coverage": 0.68, "worst_n_calibration": 1000}, Status.WARN),
         ("Worst corner", {"worst_coverage": None}, Status.WARN),
         ("Epistemic", {"epistemic": 0.69}, Status.WARN),
         ("Epistemic", {"epistemic": 0.39}, Status.FAIL),

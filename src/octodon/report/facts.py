@@ -134,6 +134,7 @@ def _target(run: RunResults, target: str) -> TargetFacts:
         worst_cell=worst[0],
         worst_coverage=worst[1],
         worst_n=worst[2],
+        worst_n_calibration=_rows_of_a_width(run, target),
         epistemic=of("student", "epistemic", "pearson", kept, True),
         std_ratio=of("student", "epistemic", "std_ratio", kept),
         error_spearman=next((value for value in spread if value is not None), None),
@@ -165,6 +166,15 @@ def _calibration_rows(run: RunResults, target: str) -> int | None:
     return next((int(one["n_rows"]) for one in run.calibration["targets"] if one["name"] == target), None)
 
 
+def _rows_of_a_width(run: RunResults, target: str) -> int | None:
+    """Return how many calibration rows one width rests on: a Mondrian method ranks the scores of each cell apart."""
+    for one in run.calibration["targets"]:
+        scores = one["learnt"].get("scores")
+        if one["name"] == target and scores and isinstance(scores[0], list):
+            return min(map(len, scores))
+    return _calibration_rows(run, target)
+
+
 def _worst_cell(run: RunResults, target: str) -> tuple[str | None, float | None, int | None]:
     if run.coverage is None:
         return None, None, None
@@ -176,7 +186,7 @@ def _worst_cell(run: RunResults, target: str) -> tuple[str | None, float | None,
     rows = rows.loc[(rows["stratum"] != "all") & (rows["n"] >= 20)]
     if rows.empty:
         return None, None, None
-    learnt_on = _calibration_rows(run, target)
+    learnt_on = _rows_of_a_width(run, target)
     cells = zip(rows["coverage"], rows["n"], strict=True)
     beyond = [run.level - covered - chance(run.level, int(n), learnt_on) for covered, n in cells]
     row = rows.iloc[int(np.argmax(beyond))]

@@ -57,8 +57,8 @@ def _worst_cell(facts: RunFacts) -> Finding:
         return together(others)
 
     def of(t: TargetFacts) -> Status:
-        below = facts.level - or_nan(t.worst_coverage) - chance(facts.level, t.worst_n or 1, t.n_calibration)
-        return at_most(below, CELL_PASS, CELL_WARN)
+        by_chance = chance(facts.level, t.worst_n or 1, t.worst_n_calibration)
+        return at_most(facts.level - or_nan(t.worst_coverage) - by_chance, CELL_PASS, CELL_WARN)
 
     status = worst(of(t) for t in known)
     says = each(known, lambda t: f"{or_nan(t.worst_coverage):.0%} where {t.worst_cell}")

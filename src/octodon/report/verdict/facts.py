@@ -30,6 +30,8 @@ class TargetFacts:
     worst_coverage : float
     worst_n : int
         Sequences in that cell.
+    worst_n_calibration : int
+        Calibration rows behind its width: all, or where every cell of the method has a width of its own those of the smallest.
     epistemic : float
         Pearson r of the student's epistemic std with the ensemble's.
     std_ratio : float
@@ -53,6 +55,7 @@ class TargetFacts:
     worst_cell: str | None = None
     worst_coverage: float | None = None
     worst_n: int | None = None
+    worst_n_calibration: int | None = None
     epistemic: float | None = None
     std_ratio: float | None = None
     error_spearman: float | None = None
