@@ -300,6 +300,23 @@ def test_chance_in_a_corner_is_that_of_the_rows_which_a_mondrian_method_learnt_i
         assert of.worst_n_calibration == (25 if scores is cells else 100)
 
 
+def test_where_every_cell_is_too_small_nothing_is_said_to_be_found(tmp_path):
+    run = write_run(tmp_path / "run")
+    path = run / "results" / "coverage.tsv"
+    cells = pd.read_csv(path, sep="\t", keep_default_na=False)
+    small = (cells["target"] == TARGETS[0]) & (cells["stratum"] != "all")
+    cells.loc[small, ["n", "coverage"]] = [19, 0.1]
+    cells.to_csv(path, sep="\t", index=False)
+    (corner,) = [one for one in verdict_of(run).findings if one.name.startswith("Worst corner")]
+    assert f"{TARGETS[0]}: no cell has 20 sequences" in corner.says
+    assert f"{TARGETS[1]} " in corner.says  # whose cells are large enough
+    said = write_report(run).read_text(encoding="utf-8")
+    assert said.count("no cell has 20 sequences") == 2
+    path.unlink()
+    (corner,) = [one for one in verdict_of(run).findings if one.name.startswith("Worst corner")]
+    assert corner.says == "no coverage by cell"
+
+
 def test_what_is_undefined_of_one_target_is_not_passed_over(tmp_path):
     run = write_run(tmp_path / "run")
     metrics = read_metrics(run / "results" / "metrics.tsv")

@@ -19,7 +19,8 @@ COVERAGE_COLUMNS = (
 )  # fmt: skip
 # A class column of more different words than this is a name, not a class.
 _MOST_CLASSES = 30
-_FEWEST_ROWS = 20
+FEWEST_ROWS = 20
+"""Rows below which a cell is not judged: one more or less inside moves its coverage by more than 5 points."""
 _NO_CLASS = ("NA", "N/A", "NaN", "nan", "<NA>", "null")
 """Words for a missing value. "none" is a class."""
 _OURS = ("all", "activity", "GC content", "epistemic", "ood")
@@ -103,7 +104,7 @@ def _is_worst(table: pd.DataFrame) -> ndarray:
     """Return True for the one cell furthest from its level in units of its binomial sd, if any is large enough."""
     n, level = table["n"].to_numpy(np.float64), table["level"].to_numpy(np.float64)
     far = np.abs(table["coverage"].to_numpy(np.float64) - level) / np.sqrt(level * (1 - level) / n)
-    far[(table["stratum"] == "all").to_numpy() | (n < _FEWEST_ROWS)] = -1.0
+    far[(table["stratum"] == "all").to_numpy() | (n < FEWEST_ROWS)] = -1.0
     marked = np.zeros(len(table), dtype=bool)
     if len(far) and far.max() >= 0:
         marked[far.argmax()] = True

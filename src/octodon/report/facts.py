@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from octodon.metrics.bootstrap import pearson_difference
+from octodon.metrics.strata import FEWEST_ROWS
 from octodon.report.results import RunResults
 from octodon.report.style import rows_where
 from octodon.report.verdict import Endings, RunFacts, TargetFacts
@@ -181,11 +182,13 @@ def _worst_cell(run: RunResults, target: str) -> tuple[str | None, float | None,
     rows = rows_where(
         run.coverage, model="student", index=run.student, split="test", target=target, level=run.level
     )
-    # Too wide an interval is a nuisance, too narrow a danger: the worst cell is the one that falls short furthest, beyond
-    # what chance allows a cell of its size, as the verdict judges it.
-    rows = rows.loc[(rows["stratum"] != "all") & (rows["n"] >= 20)]
     if rows.empty:
         return None, None, None
+    # Too wide an interval is a nuisance, too narrow a danger: the worst cell is the one that falls short furthest, beyond
+    # what chance allows a cell of its size, as the verdict judges it.
+    rows = rows.loc[(rows["stratum"] != "all") & (rows["n"] >= FEWEST_ROWS)]
+    if rows.empty:
+        return None, None, 0
     learnt_on = _rows_of_a_width(run, target)
     cells = zip(rows["coverage"], rows["n"], strict=True)
     beyond = [run.level - covered - chance(run.level, int(n), learnt_on) for covered, n in cells]

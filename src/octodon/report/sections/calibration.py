@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from octodon.metrics.strata import FEWEST_ROWS
 from octodon.report.blocks import Block, Figure, Key, Panel, Section, Table, Text, data_file, links
 from octodon.report.coverage import draw_cells
 from octodon.report.facts import cell_in_words
@@ -169,7 +170,7 @@ def _worst(run: RunResults, cells: pd.DataFrame) -> Table:
     student = rows_where(cells, model="student")
     for target in run.targets:
         part = rows_where(student, target=target)
-        part = part.loc[part["n"] >= 20]
+        part = part.loc[part["n"] >= FEWEST_ROWS]
         outside = part.loc[(part["coverage"] < part["band_low"]) | (part["coverage"] > part["band_high"])]
         order = outside.assign(far=(outside["coverage"] - outside["level"]).abs()).sort_values(
             "far", ascending=False
@@ -186,7 +187,12 @@ def _worst(run: RunResults, cells: pd.DataFrame) -> Table:
                 ]
             )
         if order.empty:
-            rows.append([target, "no cell lies outside what chance allows", "", "", "", ""])
+            none = (
+                f"no cell has {FEWEST_ROWS} sequences"
+                if part.empty
+                else "no cell lies outside what chance allows"
+            )
+            rows.append([target, none, "", "", "", ""])
     return Table(
         caption="Corners where the student's interval misses its level",
         header=["target", "where", "sequences", "inside", "chance allows", "intervals there are"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from octodon.metrics.strata import FEWEST_ROWS
 from octodon.report.style import as_percent
 from octodon.report.verdict.facts import RunFacts, TargetFacts
 from octodon.report.verdict.parts import about, measured, together
@@ -51,8 +52,13 @@ def _worst_cell(facts: RunFacts) -> Finding:
     name = "Worst corner of the coverage"
     targets, others = measured(name, facts)
     known = [t for t in targets if t.worst_coverage is not None and t.worst_n]
-    without = [t for t in targets if t not in known]
-    others = [*about(without, facts, warned(name, "no coverage by cell", "see above")), *others]
+    small = [t for t in targets if t.worst_n == 0]
+    without = [t for t in targets if t not in known and t not in small]
+    few = warned(
+        name, f"no cell has {FEWEST_ROWS} sequences", "more test sequences: smaller cells are not judged"
+    )
+    absent = warned(name, "no coverage by cell", "see above")
+    others = [*about(small, facts, few), *about(without, facts, absent), *others]
     if not known:
         return together(others)
 

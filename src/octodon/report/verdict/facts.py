@@ -29,7 +29,7 @@ class TargetFacts:
         Where coverage is furthest from its level, in words.
     worst_coverage : float
     worst_n : int
-        Sequences in that cell.
+        Sequences in that cell; 0 where no cell has enough to be judged, None where coverage by cell is not known.
     worst_n_calibration : int
         Calibration rows behind its width: all, or where every cell of the method has a width of its own those of the smallest.
     epistemic : float
