@@ -144,6 +144,28 @@ def test_coverage_in_cells_and_the_worst_of_them():
         coverage_by_cell([("student", 0, bare)], measured, {}, split="test")
 
 
+def test_cells_by_epistemic_std_are_those_of_the_target_and_of_its_measured_rows():
+    n = 200
+    std = np.stack([np.arange(n), n - np.arange(n)], axis=1) / n  # B's stds fall where A's rise
+    mean = np.zeros((n, 2))
+    prediction = Prediction(ids=np.arange(n).astype(str), target_names=("A", "B"), mean=mean, epistemic_std=std,
+                            lower=mean - 1, upper=mean + 1, level=0.9, interval="by hand")  # fmt: skip
+    measured = mean.copy()
+    measured[100:, 1] = np.nan  # of B the rows of std 0.505 to 1 are left, ten to a tenth
+    measured[:10, 1] = 5  # outside where B is least certain, and A most
+    frame = coverage_by_cell([("student", 0, prediction)], measured, {}, split="test")
+    cells = frame[frame["stratum"] == "epistemic"].set_index(["target", "cell"])
+    assert_allclose(cells.loc["A", "coverage"], 1)
+    assert set(cells.loc["A", "n"]) == {20}
+    assert set(cells.loc["B", "n"]) == {10}
+    assert_allclose(cells.loc["B", "coverage"], [1] * 9 + [0])
+    assert cells.loc["B"].index[-1] == "10"
+    bare = replace(prediction, epistemic_std=None)
+    assert "epistemic" not in set(
+        coverage_by_cell([("student", 0, bare)], measured, {}, split="test")["stratum"]
+    )
+
+
 def test_cells_of_gc_classes_and_quantiles():
     codes = encode(["ACGTACGTAC", "GGGGGGGGGG", "ATTTTTTTTG", "NNNNNNNNNN", "NNNNNNAAAC"])
     assert gc_cells(codes).tolist() == ["50-60 %", "90-100 %", "10-20 %", "", "20-30 %"]

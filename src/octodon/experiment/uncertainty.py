@@ -186,7 +186,7 @@ def evaluate_uncertainty(
     measured = rows.targets.astype(np.float64)
     counts = replicate_counts(rows)
     ensemble = next((prediction for model, _, prediction in predictions if model == "ensemble"), None)
-    strata = _strata(rows, ensemble)
+    strata = {"GC content": gc_cells(rows.codes)} | class_cells(rows.columns)
     if train_codes is not None:
         strata["ood"] = _ood_tenths(train_codes, rows.codes)
     metrics, curves, coverage = [], [], []
@@ -277,15 +277,6 @@ def _scored(
     levels = sorted({*CURVE_LEVELS, calibration.level})
     done = at_levels(for_counts(calibration, counts), prediction, levels)
     return Scored(model=model, index=index, prediction=prediction, calibrated=done)
-
-
-def _strata(rows: Examples, ensemble: Prediction | None) -> dict[str, ndarray]:
-    strata = {"GC content": gc_cells(rows.codes)} | class_cells(rows.columns)
-    if ensemble is not None and ensemble.epistemic_std is not None:
-        # each target in units of its own mean, so that none outweighs the others
-        relative = ensemble.epistemic_std / ensemble.epistemic_std.mean(axis=0)
-        strata["epistemic"] = quantile_cells(relative.mean(axis=1))
-    return strata
 
 
 def _rehearse(config: CalibrateSection, examples: Examples, measured: ndarray) -> None:

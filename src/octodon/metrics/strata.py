@@ -1,4 +1,4 @@
-"""Coverage where it may fail: by predicted activity, GC content, class or out-of-distribution score."""
+"""Coverage where it may fail: by predicted activity or epistemic std, GC content, class or out-of-distribution score."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ def coverage_by_cell(
     measured : (n, t) array
         NaN = missing.
     strata : mapping of str to (n,) array of str
-        The cell of each row; "" = in none. To these is added "activity": ten cells of equal size by predicted mean.
+        The cell of each row; "" = in none. To these are added, target by target among its measured rows, "activity": ten
+        cells of equal size by the predicted mean, and "epistemic": by the model's own epistemic std, where it gives one.
     split : str
         Name of the split, copied into the table.
 
@@ -66,12 +67,19 @@ def coverage_by_cell(
                 f"coverage of {model} {index}: the prediction has no interval; apply its calibration first"
             )
         for target in range(len(prediction.target_names)):
-            tenths = quantile_cells(prediction.mean[:, target], ~np.isnan(measured[:, target]))
-            cells = {"all": np.full(len(measured), "all"), "activity": tenths} | dict(strata)
+            cells = {"all": np.full(len(measured), "all")} | _tenths(prediction, target, measured[:, target])
+            cells |= strata
             table = _cells_of(prediction, target, measured[:, target], cells)
             table.insert(0, "model", model)
             tables.append(table.assign(index=index, split=split, interval=prediction.interval))
     return pd.concat(tables, ignore_index=True).reindex(columns=list(COVERAGE_COLUMNS))
+
+
+def _tenths(prediction: Prediction, target: int, measured: Float[ndarray, " n"]) -> dict[str, ndarray]:
+    """Return the tenths of one target by what is predicted of it."""
+    values = {"activity": prediction.mean, "epistemic": prediction.epistemic_std}
+    known = ~np.isnan(measured)
+    return {name: quantile_cells(one[:, target], known) for name, one in values.items() if one is not None}
 
 
 def _cells_of(

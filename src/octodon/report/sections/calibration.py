@@ -237,7 +237,8 @@ def _by_cell(run: RunResults, cells: pd.DataFrame) -> Figure:
     return Figure(
         title="Corner by corner",
         panels=panels,
-        caption="Intervals that hold overall may fail where you need them. The grey band is what chance allows.",
+        caption="Intervals that hold overall may fail where you need them. The grey band is what chance allows. Tenths of predicted "
+        "activity and of the epistemic std are each model's own.",
         legend=legend,
         data=links(data_file(cells, "coverage_test.tsv", "results/coverage.tsv")),
     )
