@@ -22,10 +22,11 @@ from finished_run import CONFIG, TARGETS, write_run
 from octodon.errors import DataError, RunError
 from octodon.metrics.tables import read_metrics, write_metrics
 from octodon.report.blocks import data_file
-from octodon.report.facts import endings_of, facts_of
+from octodon.report.facts import endings_of, facts_of, judged_std
 from octodon.report.inline import draw
 from octodon.report.page import verdict_of, write_report
 from octodon.report.results import read_results
+from octodon.report.sections.uncertainty import error_by_std, uncertainty_section
 from octodon.report.verdict import Endings, Status
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "col"}
@@ -270,6 +271,46 @@ def test_a_run_without_calibration_says_why(tmp_path):
     assert "100 validation rows" not in said
     (run / "data.json").write_text(json.dumps(data))  # of an earlier version
     assert "No interval of this run was calibrated. " in write_report(run).read_text(encoding="utf-8")
+
+
+def with_stds(folder, **stds):
+    """A run whose student says these stds of every target, and no other."""
+    run = write_run(folder)
+    path = run / "results" / "predictions_test.parquet"
+    table = pd.read_parquet(path)
+    table = table[[name for name in table if not name.endswith(("_std", "_lower", "_upper"))]]
+    table = table.assign(**{f"{t}_{name}_std": std for t in TARGETS for name, std in stds.items()})
+    table.to_parquet(path)
+    return read_results(run)
+
+
+def test_errors_are_asked_of_a_std_that_can_tell_them(tmp_path):
+    """Calibrated; else total, of a mean of 3 replicates as the run has them; else epistemic, whose size errors do not judge."""
+    rising = np.linspace(1.0, 2.0, 120)
+    parts = {"epistemic": rising, "aleatoric": 3.0 * rising}
+    calibrated = with_stds(tmp_path / "a", calibrated=2 * rising, **parts)
+    assert judged_std(calibrated, TARGETS[0])[0] == "calibrated"
+    split = with_stds(tmp_path / "b", calibrated=np.full(120, 0.3), **parts)
+    kind, std = judged_std(split, TARGETS[0])
+    assert kind == "total"
+    np.testing.assert_allclose(std, 2 * rising)  # 1 + 9 / 3 = 4
+    epistemic = with_stds(tmp_path / "c", epistemic=rising)
+    assert error_by_std(epistemic, TARGETS[0])["std"].unique() == ["epistemic"]
+    assert judged_std(with_stds(tmp_path / "d"), TARGETS[0]) is None
+    assert error_by_std(with_stds(tmp_path / "e", calibrated=np.full(120, 0.3)), TARGETS[0]) is None
+    for run, sized in ((split, True), (epistemic, False)):
+        figure = next(b for b in uncertainty_section(run).blocks if "larger error" in getattr(b, "title", ""))
+        assert ("its size is right" in figure.caption) == sized
+
+
+def test_verdict_and_figure_ask_the_same_std(tmp_path):
+    run = read_results(write_run(tmp_path / "run"))  # calibrated by one std for all
+    kind, _ = judged_std(run, TARGETS[0])
+    assert kind == error_by_std(run, TARGETS[0])["std"].iloc[0] == "epistemic"
+    rho = run.metrics.query(
+        "model == 'student' and quantity == 'epistemic' and metric == 'error_spearman' and target == @TARGETS[0]"
+    )["value"].item()
+    assert facts_of(run).targets[0].error_spearman == pytest.approx(rho)
 
 
 def test_the_worst_corner_is_the_one_that_falls_short_beyond_chance_not_the_most_certain(tmp_path):

@@ -7,6 +7,8 @@ import shlex
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float64
+from numpy import ndarray
 
 from octodon.metrics.bootstrap import pearson_difference
 from octodon.metrics.strata import FEWEST_ROWS
@@ -70,6 +72,34 @@ def ceiling_of(run: RunResults, target: str, split: str = "test") -> float | Non
     return None
 
 
+def judged_std(run: RunResults, target: str) -> tuple[str, Float64[ndarray, " n"]] | None:
+    """Return which of the student's stds is asked whether it tells errors, and that std of every test sequence.
+
+    The calibrated one unless it is one for all, as split conformal makes it: a constant orders nothing. Else the total std of a
+    mean of as many replicates as test values have on average, of a student that says both parts; else the epistemic one.
+    """
+    parts = {
+        name: run.predictions[f"{target}_{name}_std"].to_numpy(np.float64)
+        for name in ("calibrated", "epistemic", "aleatoric")
+        if f"{target}_{name}_std" in run.predictions
+    }
+    if {"epistemic", "aleatoric"} <= parts.keys():
+        noise_var = np.square(parts["aleatoric"]) / _replicates_of(run, target)
+        parts["total"] = np.sqrt(np.square(parts["epistemic"]) + noise_var)
+    given = [name for name in ("calibrated", "total", "epistemic") if name in parts]
+    telling = [name for name in given if parts[name].min() < parts[name].max()]
+    kind = next(iter([*telling, *given]), None)
+    return None if kind is None else (kind, parts[kind])
+
+
+def _replicates_of(run: RunResults, target: str) -> float:
+    """Return of how many replicates a measured test value is the mean, on average; 1 where that is not known."""
+    for one in run.data["audit"]["agreement"]:
+        if one["target"] == target and one["split"] == "test":
+            return max(1.0, float(one["n_replicates"]))
+    return 1.0
+
+
 def endings_of(run: RunResults) -> Endings:
     """Return how the trainings ended: with a schedule that takes the rate to nothing, or on a plateau of the validation loss."""
     scheduled = best_last = unfinished = 0
@@ -117,7 +147,7 @@ def _target(run: RunResults, target: str) -> TargetFacts:
     student = of("student", "activity", "pearson", kept)
     low, high = _gain_over_ridge(run, target, measured)
     level = f"coverage_{run.level:g}"
-    spread = [of("student", q, "error_spearman", kept, True) for q in ("calibrated", "total", "epistemic")]
+    asked = judged_std(run, target)
     worst = _worst_cell(run, target)
     return TargetFacts(
         target=target,
@@ -138,11 +168,11 @@ def _target(run: RunResults, target: str) -> TargetFacts:
         worst_n_calibration=_rows_of_a_width(run, target),
         epistemic=of("student", "epistemic", "pearson", kept, True),
         std_ratio=of("student", "epistemic", "std_ratio", kept),
-        error_spearman=next((value for value in spread if value is not None), None),
+        error_spearman=None if asked is None else of("student", asked[0], "error_spearman", kept, True),
     )
 
 
-def _gain_over_ridge(run: RunResults, target: str, measured: np.ndarray) -> tuple[float | None, float | None]:
+def _gain_over_ridge(run: RunResults, target: str, measured: ndarray) -> tuple[float | None, float | None]:
     if run.kmer_ridge is None:
         return None, None
     student, ridge = (table[f"{target}_mean"].to_numpy() for table in (run.predictions, run.kmer_ridge))

@@ -12,7 +12,7 @@ from numpy import ndarray
 
 from octodon.metrics.baseline_table import baseline_table
 from octodon.report.blocks import Block, Figure, Panel, Section, Table, Text, data_file, links
-from octodon.report.facts import metric_of
+from octodon.report.facts import judged_std, metric_of
 from octodon.report.inline import draw, draw_against
 from octodon.report.results import RunResults
 from octodon.report.style import BLUE, GREY, NAMES
@@ -125,22 +125,27 @@ def _beside_baselines(run: RunResults) -> Table | None:
 
 
 def _errors(run: RunResults) -> Figure | None:
-    tables, panels = [], []
+    tables, panels, kinds = [], [], set()
     for target in run.targets:
-        table = error_by_std(run.predictions, target)
+        table = error_by_std(run, target)
         if table is None:
             continue
         tables.append(table.assign(target=target))
         kind = str(table["std"].iloc[0])
+        kinds.add(kind)
 
         def paint(axes: Axes, table: pd.DataFrame = table, kind: str = kind) -> None:
             x, y = table["mean_std"].to_numpy(np.float64), table["rmse"].to_numpy(np.float64)
             top = 1.08 * max(x.max(), y.max())
-            axes.axline((0, 0), slope=1, color=GREY, linestyle="--", linewidth=1, zorder=1)
+            # an epistemic std alone leaves the noise out: of its size errors say nothing
+            has_size = kind != "epistemic"
+            if has_size:
+                axes.axline((0, 0), slope=1, color=GREY, linestyle="--", linewidth=1, zorder=1)
             axes.vlines(x, table["rmse_low"], table["rmse_high"], color=BLUE, linewidth=1.2, zorder=2)
             axes.plot(x, y, "^", color=BLUE, markersize=6, zorder=3)
             axes.set(
-                xlim=(0, top), ylim=(0, max(top, 1.03 * float(table["rmse_high"].to_numpy(np.float64).max())))
+                xlim=(0, top if has_size else 1.08 * x.max()),
+                ylim=(0, max(top, 1.03 * float(table["rmse_high"].to_numpy(np.float64).max()))),
             )
             axes.set_xlabel(f"mean {kind} std ({run.units})")
             axes.set_ylabel(f"root mean squared error ({run.units})")
@@ -155,22 +160,24 @@ def _errors(run: RunResults) -> Figure | None:
         title="Does a larger std mean a larger error?",
         panels=panels,
         caption="Test sequences in ten groups of equal size by their std. A rising line: the std tells which predictions to "
-        "doubt. On the dashed line its size is right too. Bars: 95 % bootstrap interval.",
+        f"doubt.{' On the dashed line its size is right too.' if kinds - {'epistemic'} else ''} Bars: 95 % bootstrap interval."
+        + (" Total: epistemic and aleatoric, of a mean of replicates." if "total" in kinds else ""),
         data=links(data_file(pd.concat(tables, ignore_index=True), "error_by_std.tsv")),
     )
 
 
-def error_by_std(predictions: pd.DataFrame, target: str) -> pd.DataFrame | None:
-    """Return tenths of the std (calibrated, else epistemic) with mean std, error and its 95 % bootstrap interval."""
-    kind = next((k for k in ("calibrated", "epistemic") if f"{target}_{k}_std" in predictions), None)
-    if kind is None:
+def error_by_std(run: RunResults, target: str) -> pd.DataFrame | None:
+    """Return tenths of the std that is judged with mean std, error and its 95 % bootstrap interval."""
+    asked = judged_std(run, target)
+    if asked is None:
         return None
-    std, mean, measured = (
-        predictions[f"{target}_{name}"].to_numpy(np.float64) for name in (f"{kind}_std", "mean", "measured")
+    kind, std = asked
+    mean, measured = (
+        run.predictions[f"{target}_{name}"].to_numpy(np.float64) for name in ("mean", "measured")
     )
     known = np.isfinite(measured)
     std, error = std[known], np.square(mean[known] - measured[known])
-    if len(std) < _FEWEST:
+    if len(std) < _FEWEST or std.min() == std.max():
         return None
     rows = []
     for number, part in enumerate(np.array_split(np.argsort(std, kind="stable"), _TENTHS), start=1):

@@ -37,7 +37,7 @@ class TargetFacts:
     std_ratio : float
         The student's epistemic std over the ensemble's, as ``octodon.metrics.std_agreement.std_ratio``.
     error_spearman : float
-        Spearman correlation of the std, calibrated where it was, with the absolute error.
+        Spearman correlation of the std, calibrated where that is not one for all, with the absolute error.
     """
 
     target: str
