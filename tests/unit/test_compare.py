@@ -142,7 +142,18 @@ def test_the_command_prints_a_table_and_leaves_page_figure_and_numbers(runs, tmp
         "comparison.html",
         "comparison.tsv",
         "students.svg",
+        "students.tsv",
     }
+
+
+def test_the_points_of_a_figure_too_large_for_the_page_lie_beside_it(found, tmp_path, monkeypatch):
+    monkeypatch.setattr("octodon.report.blocks.MOST_BYTES_INSIDE", 10)
+    write_comparison(found, tmp_path)
+    assert 'href="students.tsv"' in (tmp_path / "comparison.html").read_text(encoding="utf-8")
+    drawn = pd.read_csv(tmp_path / "students.tsv", sep="\t")
+    np.testing.assert_allclose(
+        drawn[f"{TARGETS[1]}_mean poor"], found.rows_b[f"{TARGETS[1]}_mean"], rtol=1e-5
+    )
 
 
 def test_the_page_is_whole_and_escaped(found, tmp_path):

@@ -26,6 +26,7 @@ from octodon.report.facts import endings_of, facts_of, judged_std
 from octodon.report.inline import draw
 from octodon.report.page import verdict_of, write_report
 from octodon.report.results import read_results
+from octodon.report.sections.training import training_section
 from octodon.report.sections.uncertainty import error_by_std, uncertainty_section
 from octodon.report.verdict import Endings, Status
 
@@ -157,6 +158,21 @@ def test_a_large_table_is_packed_into_the_page_and_a_huge_one_lies_beside_it():
     huge = pd.DataFrame({"a": rng.normal(size=200_000)})
     assert data_file(huge, "huge.tsv", "results/huge.parquet").href == "results/huge.parquet"
     assert data_file(huge, "huge.tsv") is None
+
+
+def test_files_beside_the_page_hold_together_what_is_drawn_of_large_tables(finished, monkeypatch):
+    monkeypatch.setattr("octodon.report.blocks.MOST_BYTES_INSIDE", 10)
+    run = read_results(finished)
+    blocks = [*uncertainty_section(run).blocks, *training_section(run).blocks]
+    figures = {block.title: block for block in blocks if block.kind == "figure"}
+    stds = figures["Epistemic std, student against ensemble"]
+    linked = [pd.read_parquet(finished / file.href) for file in stds.data]
+    for drawn in (run.predictions, run.ensemble):
+        for name in (f"{target}_epistemic_std" for target in TARGETS):
+            assert any(drawn[name].equals(file[name]) for file in linked)
+    files = figures["Loss along the epochs"].data
+    networks = [pd.read_parquet(finished / file.href)["network"] for file in files]
+    assert set(pd.concat(networks)) == {"member", "student"}
 
 
 def with_history(run, losses, schedule):
@@ -299,7 +315,7 @@ def test_errors_are_asked_of_a_std_that_can_tell_them(tmp_path):
     assert judged_std(with_stds(tmp_path / "d"), TARGETS[0]) is None
     assert error_by_std(with_stds(tmp_path / "e", calibrated=np.full(120, 0.3)), TARGETS[0]) is None
     for run, sized in ((split, True), (epistemic, False)):
-        figure = next(b for b in uncertainty_section(run).blocks if "larger error" in getattr(b, "title", ""))
+        (figure,) = [b for b in uncertainty_section(run).blocks if "larger error" in getattr(b, "title", "")]
         assert ("its size is right" in figure.caption) == sized
 
 

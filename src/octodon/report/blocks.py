@@ -123,6 +123,12 @@ def data_file(frame: pd.DataFrame, name: str, beside: str | None = None) -> Data
     return None if beside is None else DataFile(name=beside, href=beside, inside=False)
 
 
+def data_files(frame: pd.DataFrame, name: str, beside: Sequence[str]) -> tuple[DataFile, ...]:
+    """Return links to a table that several files beside the page hold in parts: inside where it fits, else to all of them."""
+    inside = data_file(frame, name)
+    return links(inside) or tuple(DataFile(name=path, href=path, inside=False) for path in beside)
+
+
 def links(*files: DataFile | None) -> tuple[DataFile, ...]:
     """Return the links that there are."""
     return tuple(file for file in files if file is not None)

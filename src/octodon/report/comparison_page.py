@@ -24,7 +24,7 @@ _SHOWN = ("student", "ensemble")
 
 
 def write_comparison(found: Comparison, out: str | Path) -> list[Path]:
-    """Write ``comparison.html``, ``comparison.tsv`` and ``students.svg`` into a folder and return their paths.
+    """Write ``comparison.html``, ``comparison.tsv``, ``students.tsv`` and ``students.svg`` into a folder; return their paths.
 
     Raises
     ------
@@ -36,13 +36,15 @@ def write_comparison(found: Comparison, out: str | Path) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"--out {folder}: cannot make the folder: {error.strerror}") from None
-    paths = [folder / name for name in ("comparison.html", "comparison.tsv", "students.svg")]
-    write_text(paths[0], comparison_html(found))
-    with atomic_file(paths[1]) as partial:
-        found.table.to_csv(
-            partial, sep="\t", index=False, float_format="%.6g", na_rep="NaN", lineterminator="\n"
-        )
-    students_figure(found, paths[2])
+    names = ("comparison.html", "comparison.tsv", "students.tsv", "students.svg")
+    page, table, students, figure = paths = [folder / name for name in names]
+    write_text(page, comparison_html(found))
+    for path, frame in ((table, found.table), (students, _both(found))):
+        with atomic_file(path) as partial:
+            frame.to_csv(
+                partial, sep="\t", index=False, float_format="%.6g", na_rep="NaN", lineterminator="\n"
+            )
+    students_figure(found, figure)
     return paths
 
 
@@ -170,7 +172,7 @@ def _points(found: Comparison) -> Section:
         title="",
         panels=shown,
         caption="Each point is a shared test sequence; darker = more of them. On the dashed line both students say the same.",
-        data=links(data_file(_both(found), "students.tsv")),
+        data=links(data_file(_both(found), "students.tsv", "students.tsv")),
     )
     return Section(
         anchor="students",

@@ -210,10 +210,15 @@ def _json(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
+def history_files(folder: Path) -> list[str]:
+    """Return where the histories of a run's members and students lie in its folder; given teachers have none there."""
+    names = [f"{name}/history.parquet" for name in ("ensemble", "student")]
+    return [name for name in names if (folder / name).is_file()]
+
+
 def read_history(folder: Path) -> pd.DataFrame:
     """Return the training history of a run's members and students, one row per network and epoch; empty without any."""
-    paths = [folder / name / "history.parquet" for name in ("ensemble", "student")]
-    tables = [pd.read_parquet(path) for path in paths if path.is_file()]
+    tables = [pd.read_parquet(folder / name) for name in history_files(folder)]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 

@@ -6,11 +6,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from octodon.report.blocks import Block, Figure, Key, Panel, Section, Text, data_file, links
+from octodon.report.blocks import Block, Figure, Key, Panel, Section, Text, data_files
 from octodon.report.facts import endings_of
 from octodon.report.history import draw_losses
 from octodon.report.inline import draw
-from octodon.report.results import RunResults
+from octodon.report.results import RunResults, history_files
 from octodon.report.style import BLUE, ORANGE, rows_where
 
 
@@ -59,5 +59,5 @@ def _curves(run: RunResults) -> Figure:
             Key(label="validation", colour=BLUE, line="-"),
             Key(label="weights kept", colour=BLUE, marker="o"),
         ],
-        data=links(data_file(history, "history.tsv", "ensemble/history.parquet")),
+        data=data_files(history, "history.tsv", history_files(run.folder)),
     )

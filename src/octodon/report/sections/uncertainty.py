@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from numpy import ndarray
 
 from octodon.metrics.baseline_table import baseline_table
-from octodon.report.blocks import Block, Figure, Panel, Section, Table, Text, data_file, links
+from octodon.report.blocks import Block, Figure, Panel, Section, Table, Text, data_file, data_files, links
 from octodon.report.facts import judged_std, metric_of
 from octodon.report.inline import draw, draw_against
 from octodon.report.results import RunResults
@@ -53,8 +53,10 @@ def _stds(run: RunResults, quantity: str, panels: Sequence[Panel]) -> Figure:
         title=f"{quantity.capitalize()} std, student against ensemble",
         panels=panels,
         caption=captions[quantity],
-        data=links(
-            data_file(_paired(run, quantity), f"{quantity}_test.tsv", "results/ensemble_test.parquet")
+        data=data_files(
+            _paired(run, quantity),
+            f"{quantity}_test.tsv",
+            ("results/ensemble_test.parquet", "results/predictions_test.parquet"),
         ),
     )
 
