@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,8 +36,13 @@ level = 0.9
 """
 
 
-def write_run(folder: Path, *, n: int = 120, seed: int = 0, skill: float = 1.0) -> Path:
-    """Write the files of a run whose student's error has std ``1 / skill`` beside a signal of std 1."""
+def write_run(
+    folder: Path, *, n: int = 120, seed: int = 0, skill: float = 1.0, spoil: Callable[..., None] | None = None
+) -> Path:
+    """Write the files of a run whose student's error has std ``1 / skill`` beside a signal of std 1.
+
+    ``spoil(measured, members, student, ridge)`` may write into their arrays before they are scored.
+    """
     rng = np.random.default_rng(seed)
     truth_rng = np.random.default_rng(99)  # two runs of different seed share their sequences
     measured = truth_rng.normal(size=(n, 2))
@@ -54,6 +60,8 @@ def write_run(folder: Path, *, n: int = 120, seed: int = 0, skill: float = 1.0) 
         epistemic_std=ensemble.epistemic_std * np.exp(rng.normal(0, 0.1, (n, 2))),
     )
     ridge = Prediction(ids=ids, target_names=TARGETS, mean=measured + rng.normal(0, 2.0, (n, 2)))
+    if spoil is not None:
+        spoil(measured, members, student, ridge)
     _write_tables(folder, measured, members, student, ridge)
     (folder / "config.toml").write_text(CONFIG)
     (folder / "data.json").write_text(json.dumps(_data(n)))

@@ -1,5 +1,6 @@
 """Two runs side by side: scores against other libraries, the better one named only when chance cannot explain it."""
 
+import re
 import shutil
 
 import numpy as np
@@ -86,12 +87,16 @@ def test_a_run_and_its_copy_differ_by_nothing(runs, tmp_path):
 
 def test_a_run_whose_student_says_one_value_is_not_called_equal(runs, tmp_path):
     flat = copy_of(runs[0], tmp_path / "flat", lambda table: table.assign(**{f"{TARGETS[0]}_mean": 1.0}))
-    said = headline(compare_runs(runs[0], flat))
+    found = compare_runs(runs[0], flat)
+    said = headline(found)
     assert (
         f"In one of the runs r is undefined (one value predicted for all, or too few measured): {TARGETS[0]}."
         in said
     )
     assert f"show: {TARGETS[0]}" not in said
+    page = re.sub(r'href="data:[^"]*"', "", comparison_html(found))
+    assert re.findall(r".{0,80}\bnan\b", page, re.IGNORECASE) == []
+    assert "r undefined" in page
 
 
 def test_rows_are_joined_by_id_whatever_their_order(runs, found, tmp_path):

@@ -329,6 +329,43 @@ def test_verdict_and_figure_ask_the_same_std(tmp_path):
     assert facts_of(run).targets[0].error_spearman == pytest.approx(rho)
 
 
+def unmeasured_beside_constant(measured, members, student, ridge):
+    student.mean[:, 0] = 0.3
+    measured[:, 1] = np.nan
+
+
+def one_value_beside_constant_ridge(measured, members, student, ridge):
+    ridge.mean[:, 0] = 0.3
+    measured[1:, 1] = np.nan
+
+
+def constant_member_beside_constant_std(measured, members, student, ridge):
+    members.mean[0, :, 0] = 0.3
+    student.epistemic_std[:, 1] = 0.3
+
+
+def nothing_but_equal_measurements(measured, members, student, ridge):
+    measured[:] = 1.0
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        unmeasured_beside_constant,
+        one_value_beside_constant_ridge,
+        constant_member_beside_constant_std,
+        nothing_but_equal_measurements,
+    ],
+)
+def test_what_is_undefined_is_said_in_words_everywhere(tmp_path, spoil):
+    said = write_report(write_run(tmp_path / "run", spoil=spoil)).read_text(encoding="utf-8")
+    said = re.sub(r'href="data:[^"]*"', "", said)
+    assert re.findall(r".{0,80}\bnan\b.{0,20}", said, re.IGNORECASE) == []
+    assert "undefined" in said
+    ridge = "Dev &lt;1&gt;: the k-mer ridge predicts one value"
+    assert (ridge in said) == (spoil is one_value_beside_constant_ridge)
+
+
 def test_the_worst_corner_is_the_one_that_falls_short_beyond_chance_not_the_most_certain(tmp_path):
     run = write_run(tmp_path / "run")
     path = run / "results" / "coverage.tsv"

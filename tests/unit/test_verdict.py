@@ -67,6 +67,7 @@ def test_where_all_is_well_nothing_is_left_to_try():
         ("Gain", {"student": 0.65, "gain_low": -0.01, "gain_high": 0.11}, Status.WARN),  # large, not sure
         ("Gain", {"student": 0.50, "gain_low": -0.14, "gain_high": -0.06}, Status.FAIL),
         ("Gain", {"ridge": None}, Status.WARN),
+        ("Gain", {"ridge": math.nan, "gain_low": None, "gain_high": None}, Status.WARN),  # one value for all
         ("What the student keeps", {"student": 0.74}, Status.PASS),  # 0.04 of 0.08
         ("What the student keeps", {"student": 0.73}, Status.WARN),
         ("What the student keeps", {"student": 0.69}, Status.FAIL),  # below a single member

@@ -17,8 +17,18 @@ from octodon.report.blocks import Block, Figure, Key, Panel, Section, Table, Tex
 from octodon.report.comparison import Comparison, cells_of
 from octodon.report.inline import draw
 from octodon.report.page import render
-from octodon.report.scatter import draw_points
-from octodon.report.style import COLOURS, GREY, MARKERS, NAMES, panels, rows_where, save_figure, styled
+from octodon.report.scatter import draw_points, write_r
+from octodon.report.style import (
+    COLOURS,
+    GREY,
+    MARKERS,
+    NAMES,
+    as_number,
+    panels,
+    rows_where,
+    save_figure,
+    styled,
+)
 
 _SHOWN = ("student", "ensemble")
 
@@ -114,7 +124,8 @@ def _differences(found: Comparison) -> Figure:
         axes.tick_params(axis="y", length=0)
 
     words = "; ".join(
-        f"{row['target']}, {row['model']}: {row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})"
+        f"{row['target']}, {row['model']}: {as_number(row['difference'], '+.3f')}"
+        + ("" if np.isnan(row["low"]) else f" ({row['low']:+.3f} to {row['high']:+.3f})")
         for row in rows.to_dict("records")
     )
     svg = draw(
@@ -166,7 +177,7 @@ def _points(found: Comparison) -> Section:
             _students(axes, found, target)
 
         x, y = (frame[f"{target}_mean"].to_numpy(np.float64) for frame in (found.rows_a, found.rows_b))
-        says = f"{target}: the two students' predictions of {found.n} sequences, Pearson r {correlation(x, y):.3f}"
+        says = f"{target}: the two students' predictions of {found.n} sequences, Pearson r {as_number(correlation(x, y))}"
         shown.append(Panel(title=target, svg=draw(f"students-{place}", says, paint, (3.3, 3.3))))
     figure = Figure(
         title="",
@@ -187,8 +198,7 @@ def _students(axes: Axes, found: Comparison, target: str) -> None:
     draw_points(axes, x, y, from_zero=False)
     axes.set_xlabel(f"{found.names[0]} ({found.a.units})")
     axes.set_ylabel(f"{found.names[1]} ({found.a.units})")
-    note = f"r = {correlation(x, y):.3f}\nn = {len(x):,}"
-    axes.text(0.04, 0.97, note, transform=axes.transAxes, va="top", zorder=4)
+    write_r(axes, correlation(x, y), f"{len(x):,}")
 
 
 def _both(found: Comparison) -> pd.DataFrame:

@@ -156,7 +156,7 @@ def _target(run: RunResults, target: str) -> TargetFacts:
         is_constant=len(mean) > 1 and bool(mean.min() == mean.max()),
         individual=of("individual", "activity", "pearson", undefined=True),
         ensemble=of("ensemble", "activity", "pearson", undefined=True),
-        ridge=of("kmer_ridge", "activity", "pearson"),
+        ridge=of("kmer_ridge", "activity", "pearson", undefined=True),
         ceiling=ceiling_of(run, target),
         gain_low=low,
         gain_high=high,

@@ -13,8 +13,18 @@ from matplotlib.figure import Figure
 from numpy import ndarray
 
 from octodon.metrics.pearson import correlation
-from octodon.report.scatter import draw_points
-from octodon.report.style import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILLION, refuse_unwritable_text, styled
+from octodon.report.scatter import draw_points, write_r
+from octodon.report.style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    VERMILLION,
+    as_number,
+    refuse_unwritable_text,
+    styled,
+)
 
 # Each colour of the figures is a variable of the page's style, which has a light and a dark value of it.
 _VARIABLES = {
@@ -87,9 +97,9 @@ def draw_against(
     def paint(axes: Axes) -> None:
         draw_points(axes, x, y, from_zero)
         axes.set(xlabel=labels[0], ylabel=labels[1])
-        axes.text(0.04, 0.97, f"r = {r:.3f}\nn = {len(x):,}", transform=axes.transAxes, va="top")
+        write_r(axes, r, f"{len(x):,}")
 
-    return draw(name, f"{says}, Pearson r {r:.3f}", paint, (3.3, 3.3))
+    return draw(name, f"{says}, Pearson r {as_number(r)}", paint, (3.3, 3.3))
 
 
 def inline_svg(svg: str, name: str, says: str) -> Markup:

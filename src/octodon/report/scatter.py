@@ -121,10 +121,14 @@ def _row(row: Sequence[Axes], panel: _Panel, target_names: Sequence[str]) -> Non
         if t == 0:
             axes.set_ylabel(panel.y_label)
         missing = len(present) - len(x)
-        note = f"r = {r[t]:.3f}" if np.isfinite(r[t]) else "r undefined"
-        note += f"\nn = {len(x):,}" + (f" ({missing:,} missing)" if missing else "")
-        axes.text(0.04, 0.97, note, transform=axes.transAxes, va="top", zorder=4)
+        write_r(axes, r[t], f"{len(x):,}" + (f" ({missing:,} missing)" if missing else ""))
         draw_points(axes, x, y, panel.from_zero)
+
+
+def write_r(axes: Axes, r: float, n: str) -> None:
+    """Write into the upper left corner how points correlate, and how many they are."""
+    said = "r undefined" if np.isnan(r) else f"r = {r:.3f}"
+    axes.text(0.04, 0.97, f"{said}\nn = {n}", transform=axes.transAxes, va="top", zorder=4)
 
 
 def draw_points(axes: Axes, x: ndarray, y: ndarray, from_zero: bool) -> None:

@@ -12,7 +12,7 @@ from octodon.report.blocks import Figure, Key, Panel, Section, Table, data_file,
 from octodon.report.facts import ceiling_of
 from octodon.report.inline import draw, draw_against
 from octodon.report.results import RunResults
-from octodon.report.style import COLOURS, GREY, MARKERS, NAMES, rows_where
+from octodon.report.style import COLOURS, GREY, MARKERS, NAMES, as_number, rows_where
 
 # The table of results holds some two hundred more: its file is linked.
 _SHOWN = {
@@ -114,7 +114,7 @@ def _ladder(run: RunResults, scores: pd.DataFrame) -> Markup:
                 )  # fmt: skip
         axes.set_yticks(range(len(run.targets)), run.targets, fontweight="bold")
         axes.set_ylim(len(run.targets) - 0.45, -0.55)
-        axes.set_xlim(min(0.0, float(np.nanmin(values)) - 0.03), 1.0)
+        axes.set_xlim(min(0.0, float(values[np.isfinite(values)].min(initial=1.0)) - 0.03), 1.0)
         axes.set_xlabel("Pearson r with measured activity")
         axes.spines["left"].set_visible(False)
         axes.tick_params(axis="y", length=0)
@@ -122,7 +122,7 @@ def _ladder(run: RunResults, scores: pd.DataFrame) -> Markup:
     words = "; ".join(
         f"{target}: "
         + ", ".join(
-            f"{NAMES.get(str(model), 'noise ceiling')} {part['pearson'].mean():.2f}"
+            f"{NAMES.get(str(model), 'noise ceiling')} {as_number(float(part['pearson'].to_numpy(np.float64).mean()), '.2f')}"
             for model, part in rows_where(scores, target=target).groupby("model", sort=False)
         )
         for target in run.targets
@@ -152,7 +152,7 @@ def _summary(run: RunResults) -> Table:
     summary = summarise(run.metrics.loc[wanted])
     ridge = rows_where(run.metrics, model="kmer_ridge", split="test")
     known = {
-        (row["target"], row["quantity"], row["metric"]): f"{row['value']:.3f}"
+        (row["target"], row["quantity"], row["metric"]): as_number(row["value"])
         for row in ridge.to_dict("records")
     }
     header, *rows = format_summary(summary)

@@ -15,7 +15,7 @@ from octodon.report.blocks import Block, Commands, Figure, Key, Panel, Section, 
 from octodon.report.inline import draw
 from octodon.report.logo import draw_logo
 from octodon.report.results import RunResults
-from octodon.report.style import COLOURS, GREY, rows_where
+from octodon.report.style import COLOURS, GREY, as_number, rows_where
 from octodon.seq.codes import ALPHABET
 
 _WINDOW_BP = 80
@@ -77,10 +77,10 @@ def _numbers(table: pd.DataFrame) -> Table:
         [
             row["target"],
             f"{LABELS.get(row['measure'], row['measure'])} ({row['reference']})",
-            f"{row['individual_mean']:.4g}",
-            f"{row['student_mean']:.4g}",
+            as_number(row["individual_mean"], ".4g"),
+            as_number(row["student_mean"], ".4g"),
             "student" if str(row["student_is_better"]) == "True" else "individual",
-            f"{row['wilcoxon_p']:.1e}",
+            as_number(row["wilcoxon_p"], ".1e"),
         ]
         for row in table.to_dict("records")
     ]

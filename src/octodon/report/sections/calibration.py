@@ -66,8 +66,8 @@ def calibration_section(run: RunResults) -> Section:
 def _along_the_level(run: RunResults, curves: pd.DataFrame) -> Figure:
     panels = []
     for place, target in enumerate(run.targets):
-        one = one_model(rows_where(curves, target=target), run.student)
-        if one.empty:
+        one = one_model(rows_where(curves, target=target), run.student).dropna(subset=["coverage"])
+        if one.empty:  # never measured in the test split
             continue
 
         def reliability(axes: Axes, one: pd.DataFrame = one) -> None:

@@ -50,12 +50,15 @@ def _repeatable(t: TargetFacts) -> float:
 def _ridge(facts: RunFacts) -> Finding:
     name = "Gain over k-mer ridge"
     targets, others = _with_r(name, facts)
-    known = [t for t in targets if None not in (t.ridge, t.gain_low, t.gain_high)]
-    without = [t for t in targets if t not in known]
+    flat = [t for t in targets if t.ridge is not None and math.isnan(t.ridge)]
+    known = [t for t in targets if t not in flat and None not in (t.ridge, t.gain_low, t.gain_high)]
+    without = [t for t in targets if t not in known and t not in flat]
     absent = warned(
         name, "this run has no k-mer ridge to compare with", "repeat the run with this version of octodon"
     )
-    others = [*about(without, facts, absent), *others]
+    says = "the k-mer ridge predicts one value for every test sequence, so that nothing can be compared"
+    constant = warned(name, says, "judge it by the noise ceiling")
+    others = [*about(flat, facts, constant), *about(without, facts, absent), *others]
     if not known:
         return together(others)
     status = worst(_gain(t) for t in known)
