@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import register_parametrization
 
 from octodon.models import lowering
 from octodon.models.backbones import backbones
 from octodon.models.heads import heads
 from octodon.models.inference import read_in_batches
+from octodon.models.inference_gpu import read_on_gpu
 from octodon.models.lowering import lower, lowered
 from octodon.models.lowering.kmer_table import KmerTable
 from octodon.models.model import Model, ModelConfig, build_model
@@ -220,6 +222,66 @@ def test_what_cannot_be_followed_stays_as_it_is(caplog: pytest.LogCaptureFixture
     assert not caplog.records
     assert lower(fitted(Draws, 30), MANY, 30) is None
     assert "Draws is not lowered: the lowered form differs" in caplog.text
+
+
+class ByName(nn.Module):
+    """A backbone whose layers are given their input by name."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self.conv, self.norm, self.drop = nn.Conv1d(4, 5, 3), nn.BatchNorm1d(5), nn.Dropout(0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.softmax(input=self.drop(input=self.norm(input=self.conv(x))), dim=1).amax(2)
+
+
+class NormsPositions(nn.Module):
+    """A backbone that normalises each position of what a linear layer gives, not its columns."""
+
+    def __init__(self, length: int, width: int = 6) -> None:
+        super().__init__()
+        self.linear, self.norm = nn.Linear(4, width), nn.BatchNorm1d(length)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.linear(x.transpose(1, 2))).flatten(1)
+
+
+class NormsAsMany(NormsPositions):
+    """The same with as many positions as columns."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__(length, width=length)
+
+
+class _Bounded(nn.Module):
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight.clamp(-0.1, 0.1)
+
+
+class BoundedWeights(nn.Module):
+    """A backbone whose weights cannot be set: they are made of others."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv1d(4, 5, 3), nn.BatchNorm1d(5)
+        register_parametrization(self.conv, "weight", _Bounded())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(x)).amax(2)
+
+
+@pytest.mark.parametrize("backbone", [ByName, NormsPositions, NormsAsMany, BoundedWeights])
+def test_any_backbone_of_a_user_answers_for_many_sequences(backbone: type) -> None:
+    model = build_model(ModelConfig(backbone=backbone, length=30, n_targets=2), seed=0)
+    codes = sequences(lowered.WORTH_SEQUENCES, 30)
+    with torch.no_grad():
+        model.train()(one_hot(codes))  # statistics that are not those of a fresh network
+        expected = model.eval().read(one_hot(codes)).mean
+    got = read_in_batches(model, codes.numpy())["mean"]
+    np.testing.assert_allclose(got, expected.numpy(), rtol=1e-4, atol=1e-5)
+    on_gpu = read_on_gpu(model, codes.numpy(), batch_size=100)  # the same code, on this processor
+    np.testing.assert_allclose(torch.cat([one.mean for one in on_gpu]), expected, rtol=1e-4, atol=1e-5)
+    assert expected.std(0, correction=0).min() > 1e-3
 
 
 def test_few_sequences_another_precision_and_hooks_stay_as_they_are() -> None:

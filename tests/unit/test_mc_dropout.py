@@ -33,7 +33,7 @@ class DroppedLinear(nn.Module):
 
 
 class DroppedChannels(nn.Module):
-    """Whole channels are dropped, then positions summed."""
+    """Whole channels are dropped by a layer called by name, then positions summed."""
 
     def __init__(self, length: int) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class DroppedChannels(nn.Module):
         self.n_features = 4
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.dropout(x).sum(2)
+        return self.dropout(input=x).sum(2)
 
 
 class NotFollowed(TinyBackbone):

@@ -112,13 +112,13 @@ class _Mask(nn.Module):
         self.whole_channels = isinstance(layer, nn.Dropout1d | nn.Dropout2d | nn.Dropout3d)
         self.rate, self.stream = rate, stream
 
-    def forward(self, x: Tensor) -> Tensor:
-        shape = (1, *x.shape[1:])
+    def forward(self, input: Tensor) -> Tensor:  # PyTorch's name, by which a backbone may give it
+        shape = (1, *input.shape[1:])
         if self.whole_channels:
-            shape = (*shape[:2], *[1] * (x.dim() - 2))
+            shape = (*shape[:2], *[1] * (input.dim() - 2))
         # drawn on the CPU: the same masks wherever the rest is computed
         kept = torch.rand(shape, generator=self.stream) >= self.rate
-        return x * (kept.to(x.dtype) / (1 - self.rate)).to(x.device)
+        return input * (kept.to(input.dtype) / (1 - self.rate)).to(input.device)
 
 
 class _Thinned:

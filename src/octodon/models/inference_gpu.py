@@ -120,6 +120,14 @@ def _sent(codes: UInt8[ndarray, "n l"], size: int, device: torch.device) -> Iter
 
 def _simplified(model: Model, length: int) -> Backbone:
     """Return the backbone in an equal form of fewer steps; itself where there is none."""
+    try:
+        return _simplified_if_equal(model, length)
+    except Exception:  # a user's layers may do anything with what is done to them here
+        logger.debug("%s is computed as it is", type(model.backbone).__name__, exc_info=True)
+        return model.backbone
+
+
+def _simplified_if_equal(model: Model, length: int) -> Backbone:
     graph = trace(model.backbone)
     if graph is None:
         return model.backbone

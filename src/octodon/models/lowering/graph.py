@@ -66,7 +66,7 @@ def simplify(graph: fx.GraphModule) -> None:
     """Drop dropout, fold BatchNorm into the layer before it, pool before activating, run plain Conv1d channels-last."""
     for node in list(graph.graph.nodes):
         if is_dropout(graph, node):
-            node.replace_all_uses_with(node.args[0])
+            node.replace_all_uses_with(node.all_input_nodes[0])
             graph.graph.erase_node(node)
     for node in list(graph.graph.nodes):
         _fold_norm(graph, node)
@@ -124,9 +124,13 @@ def _fold_norm(graph: fx.GraphModule, node: fx.Node) -> None:
     norm = layer_of(graph, node)
     if not isinstance(norm, nn.BatchNorm1d) or norm.running_mean is None or norm.running_var is None:
         return
-    before: Any = node.args[0]
+    before = node.all_input_nodes[0]
     layer = layer_of(graph, before)
     if not isinstance(layer, nn.Conv1d | nn.Linear) or len(before.users) > 1:
+        return
+    if (
+        len(layer.weight) != norm.num_features
+    ):  # positions are normalised, not what a linear layer gives at each
         return
     folded = copy.deepcopy(layer)
     scale = torch.rsqrt(norm.running_var.double() + norm.eps)
@@ -179,7 +183,7 @@ def _lay_channels_last(graph: fx.GraphModule, node: fx.Node) -> None:
 
 def _replace_step(graph: fx.GraphModule, node: fx.Node, function: Callable[[Tensor], Tensor]) -> None:
     with graph.graph.inserting_before(node):
-        new = graph.graph.call_function(function, (node.args[0],))
+        new = graph.graph.call_function(function, (node.all_input_nodes[0],))
     node.replace_all_uses_with(new)
     graph.graph.erase_node(node)
 

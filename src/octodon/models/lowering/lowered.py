@@ -121,14 +121,18 @@ _kept: WeakKeyDictionary[Model, _Kept] = WeakKeyDictionary()
 def _make(model: Model, n_sequences: int, length: int) -> Lowered | None:
     backbone = model.backbone
     backbones = (backbone.first, backbone.second) if isinstance(backbone, Beside) else (backbone,)
-    with torch.inference_mode():
-        lowered = [_make_one(model.head, one, n_sequences, length) for one in backbones]
-        first, second = lowered[0], lowered[-1]
-        if first is None or second is None:
-            logger.debug("%s is not lowered: its forward cannot be followed", type(backbone).__name__)
-            return None
-        made = first if len(lowered) == 1 else replace(first, second=second)
-        return made if _agrees(made, model, length) else None
+    try:
+        with torch.inference_mode():
+            lowered = [_make_one(model.head, one, n_sequences, length) for one in backbones]
+            first, second = lowered[0], lowered[-1]
+            if first is not None and second is not None:
+                made = first if len(lowered) == 1 else replace(first, second=second)
+                return made if _agrees(made, model, length) else None
+    except Exception:  # a user's layers may do anything with what is done to them here
+        logger.debug("%s is not lowered", type(backbone).__name__, exc_info=True)
+        return None
+    logger.debug("%s is not lowered: its forward cannot be followed", type(backbone).__name__)
+    return None
 
 
 def _make_one(head: Head, backbone: nn.Module, n_sequences: int, length: int) -> Lowered | None:
