@@ -154,6 +154,23 @@ def test_modules_that_hide_something_or_differ_are_refused() -> None:
         import_modules(twice, foreign(Whole))
 
 
+class Views(nn.Module):
+    """Takes a view of its input, which octodon's one-hot does not allow."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4 * length, 2)
+        self.n_features = 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x.view(len(x), -1))
+
+
+def test_modules_that_cannot_read_our_one_hot_are_one_line() -> None:
+    with pytest.raises(ConfigError, match=r"Views fails for one-hot .*Use \.reshape.*; correct its forward$"):
+        import_modules([Views(LENGTH), Views(LENGTH)], foreign(Views))
+
+
 def test_a_whole_network_needs_no_name_of_its_last_layer(tmp_path: Path) -> None:
     models = wholes(2)
     for number, model in enumerate(models):

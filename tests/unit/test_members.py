@@ -328,9 +328,24 @@ class FailingBackbone(nn.Module):
         return self.conv(x).amax(2)
 
 
+class ViewingBackbone(nn.Module):
+    """Takes a view of the one-hot, whose memory runs position by position."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self.n_features = 4 * length
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.view(len(x), -1)
+
+
 @pytest.mark.parametrize(
     ("backbone", "message"),
     [
+        (
+            ViewingBackbone,
+            r"ViewingBackbone fails for one-hot .*: RuntimeError: view size is not compatible.*Use \.reshape",
+        ),
         (
             WideBackbone,
             r"WideBackbone gives 8 features, its n_features is 9; correct it, or leave n_features out",

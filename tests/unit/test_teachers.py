@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tiny import TARGETS, ensemble, examples, same_weights
+from tiny import LENGTH, TARGETS, ensemble, examples, same_weights
 from torch import Tensor, nn
 
 from octodon.distillation.distill import as_teachers, distill, member_predictions
@@ -28,7 +28,9 @@ class Foreign(nn.Module):
         self.model = model
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.model.read(x).mean
+        assert x.is_contiguous()  # as in the tools that it comes from
+        ours = x.transpose(1, 2).contiguous().transpose(1, 2)  # the layout of our members: the same last bits
+        return self.model.read(ours).mean
 
 
 def _modules() -> list[nn.Module]:
@@ -61,6 +63,26 @@ def test_a_module_computes_on_its_own_device() -> None:
         )
         assert said.mean.shape == (2, len(codes), 2)
         assert [next(m.parameters()).device.type for m in modules] == ["cpu", "meta"]  # none is moved
+
+
+class Flat(nn.Module):
+    """A module that takes a view of its input, which needs it contiguous."""
+
+    def __init__(self, length: int = LENGTH) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4 * length, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x.view(len(x), -1))
+
+
+def test_a_module_may_take_a_view_of_its_input() -> None:
+    modules, codes = [Flat(), Flat()], examples().codes
+    said = ModuleTeachers(modules=modules, target_names=TARGETS).predict_members(codes).mean
+    flat = (codes[:, None] == np.arange(4)[:, None]).reshape(len(codes), -1)  # base by base, as in (4, l)
+    for one, module in zip(said, modules, strict=True):
+        weight, bias = (value.detach().numpy() for value in module.linear.parameters())
+        np.testing.assert_allclose(one, flat @ weight.T + bias, rtol=1e-5, atol=1e-6)
 
 
 def test_a_student_of_modules_is_the_student_of_the_ensemble() -> None:

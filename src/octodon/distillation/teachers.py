@@ -80,7 +80,7 @@ class ModuleTeachers:
         with evaluating(module), torch.inference_mode():
             for start in range(0, len(codes), BATCH_SIZE):
                 batch = torch.from_numpy(np.array(codes[start : start + BATCH_SIZE])).to(home)
-                output = module(one_hot(batch))
+                output = module(one_hot(batch).contiguous())  # as elsewhere: a module may take a view of it
                 if output.shape != (len(batch), len(self.target_names)):
                     raise DataError(
                         f"teacher {type(module).__name__}: output of shape {tuple(output.shape)} for {len(batch)} "

@@ -19,7 +19,7 @@ from octodon.ensemble.ensemble import Ensemble
 from octodon.ensemble.network import FittedNetwork
 from octodon.errors import BundleError, ConfigError, DataError
 from octodon.models.backbones.deepstarr import DeepSTARR
-from octodon.models.model import Model, ModelConfig, build_model
+from octodon.models.model import Model, ModelConfig, build_model, check_model
 from octodon.seq.codes import ALPHABET
 from octodon.seq.onehot import one_hot
 
@@ -240,8 +240,9 @@ def convert(
     BundleError
         A tensor that is missing, left over or of another shape.
     ConfigError
-        An order of channels, a flattening or an epsilon that this backbone's weights cannot be brought to.
+        A backbone that fails, or an order of channels, a flattening or an epsilon that its weights cannot be brought to.
     """
+    check_model(foreign.model)
     model = build_model(foreign.model, seed=0).eval()
     ours = {name: value for name, value in model.state_dict().items() if not name.endswith(_COUNTER)}
     names = {name: _theirs(name, foreign, state) for name in ours}

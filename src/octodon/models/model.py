@@ -24,6 +24,7 @@ from octodon.models.heads import Head, Moments, heads
 from octodon.models.seeded import seeded
 from octodon.registry import suggest
 from octodon.seeds import derive_seed
+from octodon.seq.onehot import one_hot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,9 +217,13 @@ def _dry_run(backbone: nn.Module, config: ModelConfig) -> int:
         It fails, or gives something else.
     """
     backbone.eval()
+    x = one_hot(torch.zeros(2, config.length, dtype=torch.uint8))
     try:
         with torch.no_grad():
-            features = backbone(torch.zeros(2, 4, config.length))
+            backbone(x.contiguous())
+            features = backbone(
+                x
+            )  # position-major, as in training and prediction: no view() of it can be taken
     except Exception as error:  # the user's code may raise anything
         raise ConfigError(
             f"model.backbone: {type(backbone).__name__} fails for one-hot sequences of shape (2, 4, {config.length}): "
