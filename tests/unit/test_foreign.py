@@ -74,6 +74,18 @@ def test_a_converted_network_computes_what_the_original_computes(
         torch.testing.assert_close(model(x)[:, 0], expected, rtol=1e-4, atol=1e-4 * float(expected.std()))
 
 
+def test_what_is_not_named_is_called_as_ports_usually_do() -> None:
+    state = TheirDeepSTARR("position", 1e-3).state_dict()
+    usual = convert(state, layout(), "weights")
+    called = {"fc_dev": "out_dev", "fc_hk": "out_hk", "fc1": "hidden"}
+    layers = {name: name.rpartition(".")[0] for name in state}
+    renamed = {name.replace(at, called.get(at, at)): state[name] for name, at in layers.items()}
+    names = {"head.linear": ("out_dev", "out_hk"), "backbone.dense.0": ("hidden",)}
+    made = convert(renamed, layout(names=names), "weights")
+    assert made.keys() == usual.keys()
+    assert all(torch.equal(made[name], usual[name]) for name in usual)
+
+
 @pytest.mark.parametrize(
     ("file", "flatten", "dev", "hk"),
     [

@@ -327,3 +327,52 @@ def test_names_of_the_command_and_its_mistakes(tmp_path: Path) -> None:
     assert isinstance(table, ConfigError)
     assert "cannot answer for new sequences, so that it becomes no bundle" in str(table)
     assert "octodon distill experiment.toml --teachers said.parquet" in str(table)
+    parts = {"wide": torch.zeros(1, 13), "narrow": torch.zeros(1, 12)}
+    refused(
+        {k: v for k, v in state.items() if k != "head.linear.weight"} | parts,
+        replace(plain, names={"head.linear.weight": ("wide", "narrow")}),
+        r"wide, narrow: shapes \(1, 13\) and \(1, 12\) cannot be stacked along the outputs; see --names",
+    )
+    parts = {"one": torch.tensor(1.0), "other": torch.tensor(2.0)}
+    refused(
+        {k: v for k, v in state.items() if k != "head.linear.bias"} | parts,
+        replace(plain, names={"head.linear.bias": ("one", "other")}),
+        r"one, other: shapes \(\) and \(\) cannot be stacked",
+    )
+    with pytest.raises(ConfigError, match=r"norm eps 0.001, but Whole has no BatchNorm; leave it out"):
+        import_weights([tmp_path / "b.pt"], replace(whole, norm_eps=1e-3))
+class FirstStep(nn.Module):
+    """A network whose first convolution reads the bases in a way of its own."""
+
+    def __init__(self, length: int, way: str) -> None:
+        super().__init__()
+        self.way = way
+        self.conv = nn.Conv1d(4, 8, 3, groups=4 if way == "groups" else 1)
+        if way == "weight norm":
+            nn.utils.parametrizations.weight_norm(self.conv)
+        self.last = nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last((self.conv(input=x) if self.way == "by name" else self.conv(x)).relu().mean(2))
+
+
+@pytest.mark.parametrize("way", ["groups", "weight norm", "by name"])
+def test_a_first_convolution_of_another_kind_is_reordered_or_one_line(way: str, tmp_path: Path) -> None:
+    layout = foreign(FirstStep, options={"way": way}, channel_order="ACTG")
+    files, models = [], []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        models.append(FirstStep(LENGTH, way).eval())
+        files.append(tmp_path / f"{seed}.safetensors")
+        save_file(models[-1].state_dict(), files[-1])
+    if way != "by name":
+        with pytest.raises(
+            ConfigError, match=r"backbone.conv has no weight for each of the 4 bases \(groups"
+        ):
+            import_weights(files, layout)
+        return
+    codes = random_sequences(12, LENGTH)
+    made = import_weights(files, layout)
+    np.testing.assert_allclose(made.predict_members(codes).mean, answers(models, codes, ACTG), atol=1e-5)
+
+

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -246,7 +247,10 @@ def convert(
     model = build_model(foreign.model, seed=0).eval()
     ours = {name: value for name, value in model.state_dict().items() if not name.endswith(_COUNTER)}
     names = {name: _theirs(name, foreign, state) for name in ours}
-    is_whole = not any(name in state for own in ours if own.startswith("head.") for name in names[own])
+    # a layer of theirs that is called as our head belongs to the backbone, if that has one of this name
+    of_backbone = {name for own in ours if own.startswith("backbone.") for name in names[own]}
+    of_head = {name for own in ours if own.startswith("head.") for name in names[own]}
+    is_whole = not (of_head - of_backbone) & state.keys()
     n = model.head.linear.in_features
     if is_whole:
         if n != len(foreign.target_names):
@@ -272,15 +276,14 @@ def convert(
 
 def _theirs(name: str, foreign: Foreign, state: Mapping[str, Tensor]) -> tuple[str, ...]:
     """Return what they call one of our tensors: by the longest named layer that it belongs to."""
-    known = dict(foreign.names)
-    if foreign.backbone in ("deepstarr", DeepSTARR) and not known and "conv1.weight" in state:
-        known = dict(_DEEPSTARR)
-    layer, rest = name, ""
-    while layer:
-        if layer in known:
-            return tuple(f"{theirs}{rest}" for theirs in known[layer])
-        layer, _, last = layer.rpartition(".")
-        rest = f".{last}{rest}"
+    is_usual = foreign.backbone in ("deepstarr", DeepSTARR) and "conv1.weight" in state
+    for known in (foreign.names, _DEEPSTARR) if is_usual else (foreign.names,):
+        layer, rest = name, ""
+        while layer:
+            if layer in known:
+                return tuple(f"{theirs}{rest}" for theirs in known[layer])
+            layer, _, last = layer.rpartition(".")
+            rest = f".{last}{rest}"
     bare = name.removeprefix("backbone.")
     return (bare if name not in state and bare in state else name,)
 
@@ -288,7 +291,7 @@ def _theirs(name: str, foreign: Foreign, state: Mapping[str, Tensor]) -> tuple[s
 def _renamed(
     state: Mapping[str, Tensor], names: Mapping[str, tuple[str, ...]], where: str
 ) -> dict[str, Tensor]:
-    """Return their tensors under our names; every one must be found and used, batch counters excepted."""
+    """Return their tensors under our names; every one must be found and used once, batch counters excepted."""
     made = {}
     for own, theirs in names.items():
         missing = [name for name in theirs if name not in state]
@@ -297,9 +300,14 @@ def _renamed(
             raise BundleError(
                 f"{where}: no tensor {missing[0]!r} for {own}; found {some}, ...; say what theirs is called with --names"
             )
-        parts = [state[name] for name in theirs]
-        made[own] = (parts[0] if len(parts) == 1 else torch.cat(parts)).float().contiguous()
-    used = {name for theirs in names.values() for name in theirs}
+        made[own] = _stacked([state[name] for name in theirs], f"{where}: {', '.join(theirs)}")
+    used = Counter(name for theirs in names.values() for name in theirs)
+    twice = [name for name, count in used.items() if count > 1]
+    if twice:
+        owns = " and ".join(own for own, theirs in names.items() if twice[0] in theirs)
+        raise BundleError(
+            f"{where}: tensor {twice[0]!r} is named for {owns}; each has one place, see --names"
+        )
     left = sorted(name for name in state if name not in used and not name.endswith(_COUNTER))
     if left:
         raise BundleError(
@@ -319,6 +327,14 @@ def _reorder(weights: dict[str, Tensor], model: Model, foreign: Foreign, say: Ca
                 f"put in the order {ALPHABET}; reorder them in the network's own code"
             )
         before = dict(weights)
+def _stacked(parts: list[Tensor], what: str) -> Tensor:
+    """Return tensors stacked along the outputs, as a tensor of our own: a module may go on being trained."""
+    if len(parts) > 1 and (not parts[0].dim() or len({(part.dim(), part.shape[1:]) for part in parts}) > 1):
+        shapes = " and ".join(str(tuple(part.shape)) for part in parts)
+        raise BundleError(f"{what}: shapes {shapes} cannot be stacked along the outputs; see --names")
+    return (parts[0] if len(parts) == 1 else torch.cat(parts)).float().contiguous().clone()
+
+
         for name in readers:
             weights[f"{name}.weight"] = weights[f"{name}.weight"][:, bases].contiguous()
         _refuse_other_readers(before, weights, model, foreign, readers)
@@ -331,17 +347,35 @@ def _reorder(weights: dict[str, Tensor], model: Model, foreign: Foreign, say: Ca
         channels = len(weights["backbone.convs.3.weight"])
         columns = weights["backbone.dense.0.weight"].unflatten(1, (channels, foreign.length // 16))
         weights["backbone.dense.0.weight"] = columns.transpose(1, 2).flatten(1).contiguous()
+            if weights.get(f"{name}.weight", torch.empty(0)).shape[1:2] != (4,):
+                raise ConfigError(
+                    f"import: {name} has no weight for each of the {len(ALPHABET)} bases (groups, or a weight made of others), so that "
+                    f"its channels cannot be put in the order {ALPHABET}; reorder them in the network's own code"
+                )
         say("features flattened channel by channel -> position by position in backbone.dense.0")
-    for name, layer in model.named_modules():
-        if foreign.norm_eps is None or not isinstance(layer, nn.modules.batchnorm._BatchNorm):
-            continue
+    if foreign.norm_eps is not None:
+        _set_norm_eps(weights, model, foreign.norm_eps)
+
+
+def _set_norm_eps(weights: dict[str, Tensor], model: Model, eps: float) -> None:
+    """Put what another epsilon changes into BatchNorm's weights, in place."""
+    norms = [
+        (name, layer)
+        for name, layer in model.named_modules()
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm)
+    ]
+    if not norms:
+        raise ConfigError(
+            f"import: norm eps {eps}, but {type(model.backbone).__name__} has no BatchNorm; leave it out"
+        )
+    for name, layer in norms:
         if not layer.affine or layer.running_var is None:
             raise ConfigError(
-                f"import: norm eps {foreign.norm_eps} cannot be put into the weights of {name}, which lacks its weight or its "
-                f"running variance; set eps in the network's own code"
+                f"import: norm eps {eps} cannot be put into the weights of {name}, which lacks its weight or its running "
+                f"variance; set eps in the network's own code"
             )
         variance = weights[f"{name}.running_var"].double()
-        ratio = ((variance + layer.eps) / (variance + foreign.norm_eps)).sqrt()
+        ratio = ((variance + layer.eps) / (variance + eps)).sqrt()
         weights[f"{name}.weight"] = (weights[f"{name}.weight"] * ratio).float()
 
 
@@ -352,7 +386,10 @@ def _readers_of_the_input(model: Model, length: int) -> list[str]:
     found: list[str] = []
     handles = [
         layer.register_forward_pre_hook(
-            lambda _, given, name=name: found.append(str(name)) if given[0] is x else None
+            lambda _, given, named, name=name: (
+                found.append(str(name)) if any(value is x for value in (*given, *named.values())) else None
+            ),
+            with_kwargs=True,
         )
         for name, layer in model.named_modules()
         if isinstance(layer, nn.Conv1d)
