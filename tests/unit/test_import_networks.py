@@ -17,7 +17,9 @@ from typer.testing import CliRunner
 import octodon
 from octodon.artifact.bundle import load, read_provenance, save
 from octodon.cli.main import app
+from octodon.distillation.teachers import ModuleTeachers
 from octodon.ensemble.ensemble import Ensemble
+from octodon.ensemble.execution import Execution
 from octodon.errors import BundleError, ConfigError, DataError
 from octodon.handover.networks import Foreign, import_modules, import_weights, read_state
 from octodon.handover.verify import verify
@@ -154,6 +156,91 @@ def test_modules_that_hide_something_or_differ_are_refused() -> None:
         import_modules(twice, foreign(Whole))
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"channel_order": "ACTG"}, "channel_order 'ACTG'"),
+        ({"flatten": "channel"}, "flatten 'channel'"),
+        ({"norm_eps": 1e-3}, "norm_eps 0.001"),
+        ({"names": {"head.linear": ("last",)}}, "names {'head.linear': .*}"),
+    ],
+)
+def test_what_is_said_of_files_is_refused_of_modules(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=f"^import: {message} says how files differ.* order ACGT; leave it"):
+        import_modules(wholes(2), foreign(Whole, **options))
+
+
+def test_modules_that_go_on_learning_leave_the_import_as_it_was(tmp_path: Path) -> None:
+    models = wholes(2)
+    made = import_modules(models, foreign(Whole))
+    before = made.predict(codes := random_sequences(5, LENGTH)).mean.copy()
+    for model in models:
+        for value in model.parameters():
+            value.data.add_(1)
+    np.testing.assert_array_equal(made.predict(codes).mean, before)
+    assert not any(torch.equal(*pair) for pair in _pairs(made.members[0].weights, models[0].state_dict()))
+    assert verify(save(made, tmp_path / "bundle"), backbone=Whole, device="cpu").holds
+
+
+def _pairs(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> list[tuple[Tensor, Tensor]]:
+    return [(ours[f"backbone.{name}"], value) for name, value in theirs.items()]
+
+
+class TwoScales(Whole):
+    """Its first target is a thousand times as large as the second."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * torch.tensor([1000.0, 1.0]) + self.offset * torch.tensor([0.0, 1.0])
+
+
+def test_each_target_is_compared_by_its_own_spread_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    for kind in (Ensemble, ModuleTeachers):
+        ask = kind.predict_members
+
+        def recorded(self: Any, codes: Any, execution: Execution, ask: Any = ask) -> Any:
+            asked.append(execution.device)
+            return ask(self, codes, execution=execution)
+
+        monkeypatch.setattr(kind, "predict_members", recorded)
+    torch.manual_seed(0)
+    models: list[Any] = [TwoScales(LENGTH) for _ in range(2)]
+    import_modules(models, foreign(TwoScales))
+    assert asked == ["cpu", "cpu"]
+    models[0].offset = 0.02  # far less than the first target's spread
+    with pytest.raises(DataError, match=r"differ from the modules by .* of their spread"):
+        import_modules(models, foreign(TwoScales))
+
+
+class HeadOfTheirs(nn.Module):
+    """Its last layer is called as that of octodon's head."""
+
+    def __init__(self, length: int, outputs: int = 2) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv1d(4, 2, 5), nn.AdaptiveMaxPool1d(1), nn.Flatten())
+        self.head = nn.ModuleDict({"linear": nn.Linear(2, outputs)})
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head["linear"](self.body(x))
+
+
+def test_a_tensor_of_theirs_has_one_place(tmp_path: Path) -> None:
+    files, models = [], []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        models.append(HeadOfTheirs(LENGTH).eval())
+        files.append(tmp_path / f"{seed}.safetensors")
+        save_file(models[-1].state_dict(), files[-1])
+    codes = random_sequences(9, LENGTH)
+    made = import_weights(files, foreign(HeadOfTheirs))
+    np.testing.assert_allclose(made.predict_members(codes).mean, answers(models, codes), atol=1e-6)
+    names = {"backbone.head.linear": ("body.0",)}
+    with pytest.raises(
+        BundleError, match=r"'body.0.weight' is named for backbone.body.0.weight and backbone.h"
+    ):
+        import_weights(files, foreign(HeadOfTheirs, names=names))
+
+
 class Views(nn.Module):
     """Takes a view of its input, which octodon's one-hot does not allow."""
 
@@ -251,7 +338,21 @@ def test_weights_without_a_place_are_refused(tmp_path: Path) -> None:
         import_weights([file], plain)
     with pytest.raises(ConfigError, match="flatten 'channel' is known of DeepSTARR only"):
         import_weights([file, file], replace(plain, flatten="channel"))
+    parts = {"wide": torch.zeros(1, 13), "narrow": torch.zeros(1, 12)}
+    refused(
+        {k: v for k, v in state.items() if k != "head.linear.weight"} | parts,
+        replace(plain, names={"head.linear.weight": ("wide", "narrow")}),
+        r"wide, narrow: shapes \(1, 13\) and \(1, 12\) cannot be stacked along the outputs; see --names",
+    )
     torch.save(wholes(1)[0].state_dict(), tmp_path / "b.pt")
+    parts = {"one": torch.tensor(1.0), "other": torch.tensor(2.0)}
+    refused(
+        {k: v for k, v in state.items() if k != "head.linear.bias"} | parts,
+        replace(plain, names={"head.linear.bias": ("one", "other")}),
+        r"one, other: shapes \(\) and \(\) cannot be stacked",
+    )
+    with pytest.raises(ConfigError, match=r"norm eps 0.001, but Whole has no BatchNorm; leave it out"):
+        import_weights([tmp_path / "b.pt"], replace(whole, norm_eps=1e-3))
     refused(state, whole, "no tensor")
 
 
@@ -273,6 +374,41 @@ class TwoWays(Whole):
         if self.way == "padded":
             return said + self.second(nn.functional.pad(x, (1, 1))).amax(2)
         return said + self.norm(self.second(x.mean(2) if self.way == "mean" else x.sum(1)[:, :4]))
+
+
+class FirstStep(nn.Module):
+    """A network whose first convolution reads the bases in a way of its own."""
+
+    def __init__(self, length: int, way: str) -> None:
+        super().__init__()
+        self.way = way
+        self.conv = nn.Conv1d(4, 8, 3, groups=4 if way == "groups" else 1)
+        if way == "weight norm":
+            nn.utils.parametrizations.weight_norm(self.conv)
+        self.last = nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last((self.conv(input=x) if self.way == "by name" else self.conv(x)).relu().mean(2))
+
+
+@pytest.mark.parametrize("way", ["groups", "weight norm", "by name"])
+def test_a_first_convolution_of_another_kind_is_reordered_or_one_line(way: str, tmp_path: Path) -> None:
+    layout = foreign(FirstStep, options={"way": way}, channel_order="ACTG")
+    files, models = [], []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        models.append(FirstStep(LENGTH, way).eval())
+        files.append(tmp_path / f"{seed}.safetensors")
+        save_file(models[-1].state_dict(), files[-1])
+    if way != "by name":
+        with pytest.raises(
+            ConfigError, match=r"backbone.conv has no weight for each of the 4 bases \(groups"
+        ):
+            import_weights(files, layout)
+        return
+    codes = random_sequences(12, LENGTH)
+    made = import_weights(files, layout)
+    np.testing.assert_allclose(made.predict_members(codes).mean, answers(models, codes, ACTG), atol=1e-5)
 
 
 @pytest.mark.parametrize("way", ["lstm", "padded", "mean", "none"])
@@ -327,52 +463,3 @@ def test_names_of_the_command_and_its_mistakes(tmp_path: Path) -> None:
     assert isinstance(table, ConfigError)
     assert "cannot answer for new sequences, so that it becomes no bundle" in str(table)
     assert "octodon distill experiment.toml --teachers said.parquet" in str(table)
-    parts = {"wide": torch.zeros(1, 13), "narrow": torch.zeros(1, 12)}
-    refused(
-        {k: v for k, v in state.items() if k != "head.linear.weight"} | parts,
-        replace(plain, names={"head.linear.weight": ("wide", "narrow")}),
-        r"wide, narrow: shapes \(1, 13\) and \(1, 12\) cannot be stacked along the outputs; see --names",
-    )
-    parts = {"one": torch.tensor(1.0), "other": torch.tensor(2.0)}
-    refused(
-        {k: v for k, v in state.items() if k != "head.linear.bias"} | parts,
-        replace(plain, names={"head.linear.bias": ("one", "other")}),
-        r"one, other: shapes \(\) and \(\) cannot be stacked",
-    )
-    with pytest.raises(ConfigError, match=r"norm eps 0.001, but Whole has no BatchNorm; leave it out"):
-        import_weights([tmp_path / "b.pt"], replace(whole, norm_eps=1e-3))
-class FirstStep(nn.Module):
-    """A network whose first convolution reads the bases in a way of its own."""
-
-    def __init__(self, length: int, way: str) -> None:
-        super().__init__()
-        self.way = way
-        self.conv = nn.Conv1d(4, 8, 3, groups=4 if way == "groups" else 1)
-        if way == "weight norm":
-            nn.utils.parametrizations.weight_norm(self.conv)
-        self.last = nn.Linear(8, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.last((self.conv(input=x) if self.way == "by name" else self.conv(x)).relu().mean(2))
-
-
-@pytest.mark.parametrize("way", ["groups", "weight norm", "by name"])
-def test_a_first_convolution_of_another_kind_is_reordered_or_one_line(way: str, tmp_path: Path) -> None:
-    layout = foreign(FirstStep, options={"way": way}, channel_order="ACTG")
-    files, models = [], []
-    for seed in range(2):
-        torch.manual_seed(seed)
-        models.append(FirstStep(LENGTH, way).eval())
-        files.append(tmp_path / f"{seed}.safetensors")
-        save_file(models[-1].state_dict(), files[-1])
-    if way != "by name":
-        with pytest.raises(
-            ConfigError, match=r"backbone.conv has no weight for each of the 4 bases \(groups"
-        ):
-            import_weights(files, layout)
-        return
-    codes = random_sequences(12, LENGTH)
-    made = import_weights(files, layout)
-    np.testing.assert_allclose(made.predict_members(codes).mean, answers(models, codes, ACTG), atol=1e-5)
-
-
