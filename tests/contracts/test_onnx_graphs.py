@@ -204,9 +204,24 @@ class Strange(nn.Module):
         return torch.linalg.qr(self.linear(x.mean(2)))[0]
 
 
+class Counts(nn.Module):
+    """A backbone that asks Python how many sequences there are, which a graph keeps as a constant."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4 * length, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x.reshape(len(x), -1))
+
+
 @pytest.mark.parametrize(
     ("backbone", "message"),
-    [(Draws, "of the graph differs from torch"), (Strange, "Strange cannot be written as ONNX")],
+    [
+        (Draws, "of the graph differs from torch"),
+        (Strange, "Strange cannot be written as ONNX"),
+        (Counts, r"graph of Counts does not answer for any number of sequences .*from x.shape\[0\]"),
+    ],
 )
 def test_a_graph_that_would_say_something_else_is_not_written(
     backbone: type, message: str, tmp_path: Path
@@ -218,7 +233,7 @@ def test_a_graph_that_would_say_something_else_is_not_written(
 
 
 class Padded(nn.Module):
-    """A user's backbone: even kernels, dilation, "same" padding."""
+    """A user's backbone: even kernels, dilation, "same" padding; it reads a convolution and uses one twice."""
 
     def __init__(self, length: int) -> None:
         super().__init__()
@@ -227,11 +242,12 @@ class Padded(nn.Module):
             nn.ReLU(),
             nn.Conv1d(6, 6, 3, padding="same", dilation=5),
             nn.GELU(),
-            nn.Conv1d(6, 5, 4, padding="same", dilation=3),
+            nn.Conv1d(6, 6, 4, padding="same", dilation=3),
         )
+        self.last = self.body[4]
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.body(x).amax(2)
+        return self.last(input=self.body(x)).amax(2) / self.last.out_channels
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")

@@ -176,16 +176,13 @@ def largest_difference(
     Raises
     ------
     RunError
-        More than the tolerance, or a flag that differs where the percentile is not on the threshold.
+        A graph that onnxruntime cannot run; more than the tolerance, or a flag that differs where the percentile is not on the
+        threshold.
     """
     codes = _probe(model.model.length)
     said = model.predict(codes, device="cpu", level=level, calibrated=calibrated)
-    session = open_session(content)
-    names = [output.name for output in session.get_outputs()]
-    # in two batches of other sizes than that of the export: the batch axis is free
-    parts = [session.run(None, {INPUT: piece}) for piece in (codes[:1], codes[1:])]
-    got = {name: np.concatenate(values) for name, values in zip(names, zip(*parts, strict=True), strict=True)}
-    worst = {name: _share(name, got[name], said) for name in names if name != "ood"}
+    got = _asked(content, codes, _backbone(model))
+    worst = {name: _share(name, got[name], said) for name in got if name != "ood"}
     name = max(worst, key=lambda key: worst[key])
     if not worst[name] <= TOLERANCE:
         raise RunError(
@@ -197,6 +194,25 @@ def largest_difference(
         if (got["ood"] != said.ood)[clear].any():
             raise RunError("export: the graph flags other sequences than torch; nothing was written")
     return worst[name]
+
+
+def _asked(content: bytes, codes: UInt8[ndarray, "n l"], backbone: str) -> dict[str, ndarray]:
+    """Return what the graph says, asked in two batches of other sizes than that of the export: the batch axis is free."""
+    try:
+        session = open_session(content)
+        names = [output.name for output in session.get_outputs()]
+        parts = [session.run(None, {INPUT: piece}) for piece in (codes[:1], codes[1:])]
+    except ConfigError:
+        raise
+    except Exception as error:  # onnxruntime has a class of its own for each
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise RunError(
+            f"export: the graph of {backbone} does not answer for any number of sequences ({reason}); take sizes from x.shape[0] "
+            f"or flatten(1), not from len(x), which a graph keeps as a constant: nothing was written"
+        ) from error
+    return {
+        name: np.concatenate(values) for name, values in zip(names, zip(*parts, strict=True), strict=True)
+    }
 
 
 def _share(name: str, got: ndarray, said: Prediction) -> float:

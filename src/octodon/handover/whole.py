@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
@@ -218,20 +219,25 @@ def network_for_graph(model: Student | Ensemble, position: int = 0) -> Model:
         )
     )
     network = ensemble.network(position)
-    for parent in list(network.modules()):
-        for name, layer in list(parent.named_children()):
-            if isinstance(layer, nn.Conv1d) and layer.padding == "same":
-                setattr(parent, name, _padded_in_numbers(layer))
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv1d) and layer.padding == "same" and layer.padding_mode == "zeros":
+            _pad_in_numbers(layer)
     return network.eval()
 
 
-def _padded_in_numbers(conv: nn.Conv1d) -> nn.Module:
+def _pad_in_numbers(conv: nn.Conv1d) -> None:
     total = conv.dilation[0] * (conv.kernel_size[0] - 1)
-    if total % 2 == 0 or conv.padding_mode != "zeros":
-        conv.padding = (total // 2,) if conv.padding_mode == "zeros" else conv.padding
-        return conv
-    conv.padding = (0,)
-    return nn.Sequential(nn.ConstantPad1d((total // 2, total - total // 2), 0.0), conv)
+    conv.padding = (total // 2,)
+    if (
+        total % 2
+    ):  # one zero more behind, before the convolution adds its own; the layer keeps what a backbone may read of it
+        conv.register_forward_pre_hook(
+            lambda _, given, named: (
+                tuple(F.pad(x, (0, 1)) for x in given),
+                {name: F.pad(x, (0, 1)) for name, x in named.items()},
+            ),
+            with_kwargs=True,
+        )
 
 
 def _uncalibrated(model: Student | Ensemble, level: float, calibrated: bool) -> tuple[Interval, str]:
