@@ -326,3 +326,19 @@ def test_a_command_with_nothing_to_write_is_refused(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["export", str(tmp_path)])
     assert isinstance(result.exception, ConfigError)
     assert "nothing to write; give --html" in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--title", "T"),
+        ("--length", "crop"),
+        ("--left-flank", "ACGT"),
+        ("--right-flank", "ACGT"),
+        ("--runtime", "dist"),
+    ],
+)
+def test_options_of_the_page_are_refused_without_a_page(option: tuple[str, str], tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["export", str(tmp_path), "--onnx", str(tmp_path / "x.onnx"), *option])
+    assert isinstance(result.exception, ConfigError)
+    assert f"{option[0]} is for the page alone; give --html, or leave it out" in str(result.exception)

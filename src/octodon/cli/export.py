@@ -73,6 +73,16 @@ def export(
         raise ConfigError(
             f"export {bundle}: nothing to write; give --html student.html, or --onnx student.onnx"
         )
+    of_page = {
+        "--title": title,
+        "--length": length,
+        "--left-flank": left_flank,
+        "--right-flank": right_flank,
+        "--runtime": runtime,
+    }
+    idle = [name for name, value in of_page.items() if value] if html is None else []
+    if idle:
+        raise ConfigError(f"export {bundle}: {idle[0]} is for the page alone; give --html, or leave it out")
     if level is not None:
         check_level(level, "--level")
     policy = policy_of(bundle, length, left_flank, right_flank)
