@@ -342,3 +342,11 @@ def test_options_of_the_page_are_refused_without_a_page(option: tuple[str, str],
     result = CliRunner().invoke(app, ["export", str(tmp_path), "--onnx", str(tmp_path / "x.onnx"), *option])
     assert isinstance(result.exception, ConfigError)
     assert f"{option[0]} is for the page alone; give --html, or leave it out" in str(result.exception)
+
+
+@pytest.mark.parametrize("flank", ["left", "right"])
+def test_a_flank_that_is_no_dna_is_refused_before_the_model_is_read(flank: str, tmp_path: Path) -> None:
+    command = ["export", str(tmp_path / "absent"), "--html", str(tmp_path / "x.html")]
+    result = CliRunner().invoke(app, [*command, f"--{flank}-flank", "GATTACU"])
+    assert isinstance(result.exception, DataError), result.output
+    assert f"{flank}_flank: row 1, position 7: 'U' is not a base" in str(result.exception)

@@ -92,4 +92,6 @@ def test_policies_that_make_no_sense_are_refused(options, message):
 
 def test_a_flank_that_is_no_dna_is_refused():
     with pytest.raises(DataError, match=r"length\.left_flank"):
-        apply(["AC"], LengthPolicy(policy="flank", left_flank="AX"))
+        LengthPolicy(policy="flank", left_flank="AX")
+    with pytest.raises(DataError, match=r"length\.right_flank: row 1, position 7: 'U'"):
+        LengthPolicy(policy="flank", left_flank="AC", right_flank="GATTACU")

@@ -83,6 +83,14 @@ def test_the_map_is_asked_for_in_requests_that_the_service_takes(
     np.testing.assert_allclose(found["Hk_effect"], 2 * expected)
 
 
+def test_flanks_are_read_where_they_are_asked_for(page: Path) -> None:
+    then = [("value", "policy", "crop"), ("value", "left-flank", "GATTACU"), ("predictText", FASTA)]
+    assert shown_by(page, text="", limits={"sequences": 100}, then=then)["rows"] == 2
+    then[0] = ("value", "policy", "flank")
+    said = shown_by(page, text="", limits={"sequences": 100}, then=then)
+    assert "flank before the sequence, position 7: 'U' is not a base" in said["shown"]["error"]["text"]
+
+
 def test_many_variants_are_asked_for_in_parts(page: Path) -> None:
     base = FASTA.splitlines()[1][0]
     mutations = [f"{base}1{other}" for other in "ACGT" if other != base]

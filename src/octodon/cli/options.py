@@ -114,7 +114,7 @@ def policy_of(bundle: Path, length: Length | None, left_flank: str, right_flank:
     """Return the policy asked for, or else the one that the model's run read its data with."""
     from octodon.artifact.bundle import read_provenance
     from octodon.data.lengths import REFUSE, LengthPolicy
-    from octodon.errors import ConfigError
+    from octodon.errors import ConfigError, DataError
 
     if length is None and (left_flank or right_flank):
         length = Length.FLANK
@@ -126,7 +126,7 @@ def policy_of(bundle: Path, length: Length | None, left_flank: str, right_flank:
         read_as = read_as.get(key) if isinstance(read_as, dict) else None
     try:
         return LengthPolicy(**read_as) if isinstance(read_as, dict) else REFUSE
-    except (ConfigError, TypeError):
+    except (ConfigError, DataError, TypeError):
         return REFUSE
 
 

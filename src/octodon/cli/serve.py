@@ -94,6 +94,7 @@ def serve(
 
     if level is not None:
         check_level(level, "--level")
+    policy = policy_of(bundle, length, left_flank, right_flank)
     limits = Limits(
         sequences=most_sequences, megabytes=most_megabytes, waiting=most_waiting, seconds=most_seconds
     )
@@ -103,7 +104,7 @@ def serve(
         limits=limits,
         level=level,
         calibrated=not uncalibrated,
-        length=policy_of(bundle, length, left_flank, right_flank),
+        length=policy,
         device=device.value,
     )
     if not is_loopback(host):

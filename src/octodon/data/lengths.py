@@ -31,6 +31,13 @@ class LengthPolicy:
     left_flank, right_flank : str
         Vector sequences as they stand before and after the element, 5' to 3', for "flank". A shorter sequence is
         extended by their inner ends, equally on both sides (an odd base goes on the right).
+
+    Raises
+    ------
+    ConfigError
+        Settings that do not go together.
+    DataError
+        A flank with a letter that is no base.
     """
 
     policy: PolicyName = "refuse"
@@ -54,6 +61,8 @@ class LengthPolicy:
                 f"length: policy {self.policy!r} with left_flank {self.left_flank!r} and right_flank "
                 f"{self.right_flank!r}; flanks belong to policy 'flank', which needs at least one"
             )
+        for name in ("left_flank", "right_flank"):
+            encode([getattr(self, name)], f"length.{name}")
 
     @property
     def flanks_bp(self) -> int:

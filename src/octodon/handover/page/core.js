@@ -65,8 +65,9 @@ const octodonCore = (() => {
 
   // Every sequence brought to one length, as octodon predict --length does it.
   function fit(records, length, policy) {
-    const left = encodeOne(policy.left || "", "flank before the sequence, ");
-    const right = encodeOne(policy.right || "", "flank after the sequence, ");
+    const flank = (text) => (policy.name === "flank" ? text || "" : ""); // what stands there for another choice is not read
+    const left = encodeOne(flank(policy.left), "flank before the sequence, ");
+    const right = encodeOne(flank(policy.right), "flank after the sequence, ");
     if (policy.name === "flank" && left.length + right.length === 0) {
       throw new InputError("add flanks: give the vector's sequence before or after the element");
     }
