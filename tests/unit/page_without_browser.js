@@ -4,7 +4,7 @@
 // (0: that for the model) and not waited for, as what a user does meanwhile.
 const { readFileSync } = require("node:fs");
 const [html, given] = process.argv.slice(2).map((file) => readFileSync(file, "utf8"));
-const { text, limits, refuse, then, during = {}, means = {}, model = {} } = JSON.parse(given);
+const { text, limits, refuse, then, during = {}, means = {}, unknown = [], model = {} } = JSON.parse(given);
 const own = html.match(/<script type="application\/json" id="card">([\s\S]*?)<\/script>/)[1];
 const card = { ...JSON.parse(own), ...model };
 const script = html.match(/<script>\n([\s\S]*)\n<\/script>\n<\/body>/)[1];
@@ -69,7 +69,7 @@ const told = [];
 const at = (mutation) => [Number(mutation.slice(1, -1)), "ACGT".indexOf(mutation.at(-1))];
 
 // The service: activities as the case gives them by sequence (0 else); mutation to base b at position p (from 1) has the effect p + b / 10,
-// and target 2 its double.
+// and target 2 its double; `unknown` ones have none.
 function answer(address, body) {
   if (address === "model") return [200, { limits }];
   const { targets, outputs } = card;
@@ -81,13 +81,13 @@ function answer(address, body) {
   if (what === "attribute") return [200, `<svg>${body.ids[0]}</svg>`];
   if (what === "variants") {
     const table = { id: body.mutations };
-    targets.forEach((name, k) => (table[`${name}_effect`] = body.mutations.map((one) => (at(one)[0] + at(one)[1] / 10) * (k + 1))));
+    targets.forEach((name, k) => (table[`${name}_effect`] = body.mutations.map((one) => (unknown.includes(one) ? null : (at(one)[0] + at(one)[1] / 10) * (k + 1)))));
     return [200, { table }];
   }
   const zeros = body.sequences.map(() => 0);
   const table = { ood_score: zeros, ood: zeros };
   for (const name of targets) for (const output of outputs) table[`${name}_${output}`] = zeros;
-  targets.forEach((name, k) => (table[`${name}_mean`] = body.sequences.map((one) => (means[one] || [])[k] || 0)));
+  targets.forEach((name, k) => (table[`${name}_mean`] = body.sequences.map((one) => (one in means ? means[one][k] : 0))));
   return [200, { table }];
 }
 

@@ -130,6 +130,33 @@ def test_every_target_has_decimals_of_its_own(page: Path) -> None:
     assert said["words"] == ["s020000.250", "s170000.750"]
 
 
+def test_what_is_no_number_is_shown_and_saved_as_none(page: Path) -> None:
+    first, second = FASTA.splitlines()[1::2]
+    base = first[0]
+    unknown, known = (f"{base}1{other}" for other in [one for one in "ACGT" if one != base][:2])
+    then = [("value", "mutations", f"{unknown},{known}"), ("askVariants",)]
+    said = shown_by(
+        page, limits={"sequences": 200}, means={first: [None, 0.25], second: [7, 0.75]}, unknown=[unknown],
+        model={"outputs": ["mean"]}, then=then,
+    )  # fmt: skip
+    assert said["words"] == ["s0\u20130.250", "s17.000.750"]
+    assert [line.split("\t")[1] for line in said["table"].splitlines()] == ["Dev_mean", "", "7"]
+    of_map = pd.read_csv(StringIO(said["map"]), sep="\t").set_index(["position", "alt"])["Dev_effect"]
+    assert of_map.isna().sum() == 1
+    assert np.isnan(of_map[1, unknown[-1]])
+    effects = pd.read_csv(StringIO(said["variants"]), sep="\t")
+    np.testing.assert_array_equal(effects["Dev_effect"], [np.nan, 1 + "ACGT".index(known[-1]) / 10])
+    assert not said["told"]
+
+
+@pytest.mark.parametrize("before", ["  ", "\n \t", "\ufeff"])
+def test_blanks_before_the_first_record_are_skipped_as_by_predict(before: str, page: Path) -> None:
+    said = shown_by(page, text=before + FASTA, limits={"sequences": 200})
+    assert ids_of(said["table"]) == ["s0", "s1"]
+    wrong = shown_by(page, text=before + FASTA.replace(">s1\n", ">s1\nX"), limits={"sequences": 200})
+    assert "row 2 has 63 bases" in wrong["shown"]["error"]["text"]
+
+
 @pytest.mark.parametrize(("mean", "shown"), [(0.004, "0.00400"), (0, "0.00"), (4321, "4321")])
 def test_one_sequence_alone_has_decimals_of_its_value(page: Path, mean: float, shown: str) -> None:
     text = "\n".join(FASTA.splitlines()[:2])

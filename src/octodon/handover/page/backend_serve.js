@@ -21,6 +21,9 @@ const octodonBackend = (() => {
     }
   }
 
+  // What is no number comes as null, which an array of numbers would take for 0.
+  const withNaN = (values) => values.map((value) => value ?? NaN);
+
   const query = (options) => new URLSearchParams(Object.entries(options).filter(([, value]) => value !== undefined));
 
   return {
@@ -40,11 +43,11 @@ const octodonBackend = (() => {
           for (const name of PER_TARGET.filter((one) => card.outputs.includes(one))) {
             columns[name] = new Float64Array(n * card.targets.length);
             card.targets.forEach((target, k) => {
-              table[`${target}_${name}`].forEach((value, i) => (columns[name][i * card.targets.length + k] = value));
+              withNaN(table[`${target}_${name}`]).forEach((value, i) => (columns[name][i * card.targets.length + k] = value));
             });
           }
           if (card.outputs.includes("ood")) {
-            columns.ood_score = Float64Array.from(table.ood_score);
+            columns.ood_score = Float64Array.from(withNaN(table.ood_score));
             columns.ood = Uint8Array.from(table.ood);
           }
           return columns;
@@ -52,7 +55,8 @@ const octodonBackend = (() => {
 
         // The table of effects of mutations, in their order.
         async effects(codes, mutations) {
-          return (await (await ask("variants", { sequence: octodonCore.decode(codes), mutations })).json()).table;
+          const { table } = await (await ask("variants", { sequence: octodonCore.decode(codes), mutations })).json();
+          return Object.fromEntries(Object.entries(table).map(([name, values]) => [name, withNaN(values)]));
         },
 
         // A logo as SVG.

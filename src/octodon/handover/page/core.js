@@ -15,15 +15,14 @@ const octodonCore = (() => {
 
   // Records {id, text} of FASTA; of text without any ">": one sequence a line, named 1, 2, ...
   function parse(text) {
-    const lines = text.replace(/^\uFEFF/, "").split(/\r\n|\n|\r/);
-    const first = lines.findIndex((line) => line.trim() !== "");
-    if (first < 0) throw new InputError("no sequences, expected at least one");
+    const lines = text.trimStart().split(/\r\n|\n|\r/); // blanks before all, and a byte order mark, are skipped
+    if (lines[0] === "") throw new InputError("no sequences, expected at least one");
     const isFasta = lines.some((line) => line.startsWith(">"));
     const records = [];
-    if (isFasta && !lines[first].startsWith(">")) {
-      throw new InputError(`starts with '${lines[first].trim()[0]}', expected '>' (FASTA)`);
+    if (isFasta && !lines[0].startsWith(">")) {
+      throw new InputError(`starts with '${lines[0][0]}', expected '>' (FASTA)`);
     }
-    for (let i = first; i < lines.length; i++) {
+    for (let i = 0; i < lines.length; i++) {
       if (isFasta && lines[i].startsWith(">")) {
         records.push({ id: lines[i].slice(1).trimStart().split(/\s/, 1)[0], pieces: [] });
       } else if (isFasta) {
@@ -140,8 +139,9 @@ const octodonCore = (() => {
     return made;
   }
 
-  // Seven digits are what float32 holds.
+  // Seven digits are what float32 holds; what is no number is left empty, as by octodon predict.
   const field = (value) => {
+    if (Number.isNaN(value)) return "";
     if (typeof value === "number") return String(Number(value.toPrecision(7)));
     return /[\t\n"]/.test(value) ? `"${value.replace(/"/g, '""')}"` : value;
   };

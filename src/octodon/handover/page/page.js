@@ -16,8 +16,9 @@
   let cursor = [0, 0];
 
   let decimals = []; // of each target
-  const digits = (value, k) => value.toFixed(decimals[k]);
-  const signed = (value, k) => (value >= 0 ? "+" : "\u2212") + digits(Math.abs(value), k);
+  const fixed = (value, count) => (Number.isFinite(value) ? value.toFixed(count) : "\u2013");
+  const digits = (value, k) => fixed(value, decimals[k]);
+  const signed = (value, k) => (Number.isFinite(value) ? (value >= 0 ? "+" : "\u2212") : "") + digits(Math.abs(value), k);
   const number = (value, k) => (value < 0 ? "\u2212" : "") + digits(Math.abs(value), k);
   const pause = () => new Promise((done) => setTimeout(done, 0));
 
@@ -164,7 +165,7 @@
   function order() {
     const rows = Array.from(shown.ids, (_, row) => row);
     const by = (sortings()[Number(el("sort").value) || 0] || [])[1];
-    if (by) rows.sort((a, b) => by(a) - by(b));
+    if (by) rows.sort((a, b) => Number.isNaN(by(a)) - Number.isNaN(by(b)) || by(a) - by(b)); // what is no number comes last
     return rows;
   }
 
@@ -173,8 +174,9 @@
     let [low, high] = [Infinity, -Infinity];
     for (const name of names.filter((one) => shown.columns[one])) {
       for (let row = 0; row < shown.ids.length; row++) {
-        low = Math.min(low, value(name, row, k));
-        high = Math.max(high, value(name, row, k));
+        const one = value(name, row, k);
+        if (one < low) low = one; // never, if it is no number
+        if (one > high) high = one;
       }
     }
     return [low, high];
@@ -183,6 +185,7 @@
   // As many decimals as tell a hundredth of a target's own range apart; of its largest std, or of its value, where all are the same.
   function decimalsOf(k, [low, high]) {
     const std = Math.max(0, extent(["epistemic_std", "aleatoric_std", "calibrated_std"], k)[1]);
+    if (high < low) return 0;
     return Math.min(Math.max(2 - Math.floor(Math.log10(high - low || std || Math.abs(high) || 1)), 0), 8);
   }
 
@@ -208,9 +211,9 @@
     if (shown.columns.lower) {
       const [from, to] = [value("lower", row, k), value("upper", row, k)];
       text.append(make("span", {}, ` [${number(from, k)} to ${number(to, k)}]`));
-      svg.append(draw("line", { x1: x(from), x2: x(to), y1: 7, y2: 7, stroke: "var(--blue)", "stroke-width": 4, "stroke-opacity": 0.45 }));
+      if (Number.isFinite(to - from)) svg.append(draw("line", { x1: x(from), x2: x(to), y1: 7, y2: 7, stroke: "var(--blue)", "stroke-width": 4, "stroke-opacity": 0.45 }));
     }
-    svg.append(draw("circle", { cx: x(mean), cy: 7, r: 4, fill: "var(--blue)" }));
+    if (Number.isFinite(mean)) svg.append(draw("circle", { cx: x(mean), cy: 7, r: 4, fill: "var(--blue)" }));
     cell.append(text, svg);
     return cell;
   }
@@ -237,7 +240,7 @@
     const isOdd = Boolean(shown.columns.ood[row]);
     const score = shown.columns.ood_score[row];
     const flag = make("span", { class: `flag ${isOdd ? "yes" : "no"}` }, isOdd ? "unlike them" : "like them");
-    return make("td", {}, flag, make("span", { class: "numbers" }, make("span", {}, `percentile ${score.toFixed(score > 99 ? 1 : 0)}`)));
+    return make("td", {}, flag, make("span", { class: "numbers" }, make("span", {}, `percentile ${fixed(score, score > 99 ? 1 : 0)}`)));
   }
 
   function showTable() {
@@ -298,7 +301,8 @@
     let most = 0;
     for (let i = 0; i < shown.ids.length * T; i++) {
       const square = (name) => (shown.columns[name] ? shown.columns[name][i] ** 2 : 0);
-      most = Math.max(most, square("epistemic_std") + square("aleatoric_std"));
+      const total = square("epistemic_std") + square("aleatoric_std");
+      if (total > most) most = total; // never, if it is no number
     }
     return Math.sqrt(most) || 1;
   }
@@ -387,7 +391,7 @@
     const [W, H, LEFT, TOP] = [13, 18, 22, 34];
     const length = card.length;
     let most = 0;
-    for (let p = 0; p < length; p++) for (let b = 0; b < 4; b++) most = Math.max(most, Math.abs(effect(p, b, k)));
+    for (let p = 0; p < length; p++) for (let b = 0; b < 4; b++) most = Math.max(most, Math.abs(effect(p, b, k)) || 0);
     const svg = draw("svg", { width: LEFT + W * length + 4, height: TOP + 4 * H + 4, "font-family": "ui-monospace, DejaVu Sans Mono, monospace", "font-size": 11 });
     svg.append(draw("rect", { x: LEFT, y: TOP, width: W * length, height: 4 * H, fill: "var(--zero)" }));
     for (let p = 0; p < length; p++) {
@@ -400,6 +404,7 @@
           continue;
         }
         const one = effect(p, b, k);
+        if (Number.isNaN(one)) continue;
         svg.append(draw("rect", { x: x + 0.5, y: TOP + b * H + 0.5, width: W - 1, height: H - 1, fill: one < 0 ? "var(--down)" : "var(--up)", "fill-opacity": most > 0 ? (Math.abs(one) / most).toFixed(3) : 0 }));
       }
     }
@@ -424,9 +429,12 @@
   }
 
   function strongestMutation(k) {
-    let best = null;
+    let [best, most] = [null, -1];
     for (let p = 0; p < card.length; p++) {
-      for (let b = 0; b < 4; b++) if (best === null || Math.abs(effect(p, b, k)) > Math.abs(effect(...best, k))) best = [p, b];
+      for (let b = 0; b < 4; b++) {
+        const size = Math.abs(effect(p, b, k));
+        if (size > most) [best, most] = [[p, b], size];
+      }
     }
     return best;
   }
@@ -547,7 +555,7 @@
         const text = make("span", { class: "numbers" }, signed(at("effect"), k));
         if (has("effect_lower")) text.append(make("span", {}, ` [${signed(at("effect_lower"), k)} to ${signed(at("effect_upper"), k)}]`));
         line.append(make("td", {}, text));
-        if (has("sign_prob")) line.append(make("td", {}, `${at("effect") < 0 ? "down" : "up"} ${at("sign_prob").toFixed(2)}`));
+        if (has("sign_prob")) line.append(make("td", {}, Number.isNaN(at("sign_prob")) ? "\u2013" : `${at("effect") < 0 ? "down" : "up"} ${at("sign_prob").toFixed(2)}`));
       });
       return line;
     });
