@@ -1,18 +1,22 @@
 """Distilling what exists: the data are read once, whoever the teachers are."""
 
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from tiny import MODEL, TARGETS, examples
+from tiny import MODEL, TARGETS, ensemble, examples
 
+from octodon.artifact.bundle import save
 from octodon.artifact.seen import SEEN, save_seen
-from octodon.errors import ConfigError, DataError
+from octodon.errors import ConfigError, DataError, RunError
 from octodon.experiment import fidelity, given, run
 from octodon.experiment.config import resolve
+from octodon.experiment.validate import identify
+from octodon.models.dropout import DropoutPasses
 from octodon.records import MemberPredictions, Prediction
 
 
@@ -54,6 +58,47 @@ def test_a_table_of_teachers_that_is_to_label_copies_alone_is_refused_before_any
     with pytest.raises(ConfigError, match=r"table of predictions: labels = 'augmented' leaves the training"):
         given.distil_given(config, tmp_path / "said.parquet", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_code_of_the_teachers_stays_as_it_is_while_a_run_lasts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = tmp_path / "theirs.py"
+    code.write_text("from tiny import TinyBackbone\n\n\nclass Net(TinyBackbone):\n    pass\n")
+    save(ensemble(), tmp_path / "theirs")
+    data, config = examples(), resolve({"data": {}, "run": {"processes": 0, "device": "cpu"}})
+    for module in (given, run):
+        monkeypatch.setattr(module, "prepare", lambda config: data)
+    monkeypatch.setattr(given, "refuse_taught", lambda *_: None)
+    monkeypatch.setattr(run, "source_hashes", lambda config: {})
+
+    class _KilledError(Exception):
+        pass
+
+    def die(*_: Any) -> None:
+        raise _KilledError
+
+    monkeypatch.setattr(run.Stages, "students", die)
+
+    def distil() -> None:
+        backbone = f"{code}:Net"
+        given.distil_given(config, tmp_path / "theirs", tmp_path / "out", backbone=backbone, progress=False)
+
+    for _ in range(2):  # and goes on where nothing has changed
+        with pytest.raises(_KilledError):
+            distil()
+    code.write_text(
+        code.read_text().replace("pass", "def forward(self, x):\n        return -super().forward(x)")
+    )
+    with pytest.raises(RunError, match="other teachers were given since this run began"):
+        distil()
+
+
+def test_teachers_that_are_octodons_are_known_by_their_weights() -> None:
+    ours = replace(ensemble(), model=replace(ensemble().model, backbone="deepstarr"))
+    weights = b"".join(w.numpy().tobytes() for m in ours.members for _, w in sorted(m.weights.items()))
+    assert identify(ours) == sha256(weights).hexdigest()  # as runs have written it from the first version on
+    assert identify(replace(ours, dropout=DropoutPasses(passes=3))) != identify(ours)
 
 
 def test_teachers_that_saw_the_students_test_rows_are_refused(tmp_path: Path) -> None:

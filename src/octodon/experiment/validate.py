@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -104,10 +105,23 @@ def _named(setting: str) -> Iterator[None]:
 
 
 def identify(teachers: Ensemble | MemberPredictions) -> str:
-    """Return the SHA-256 of what the teachers are: their weights, or their predictions."""
+    """Return the SHA-256 of what the teachers are: their weights, or their predictions.
+
+    With the weights go what else their answers depend on: code that is not part of octodon and what it is built from, and how
+    their dropout is on.
+    """
     if isinstance(teachers, Ensemble):
-        return fingerprint([w.numpy() for m in teachers.members for _, w in sorted(m.weights.items())])
+        weights = [w.numpy() for m in teachers.members for _, w in sorted(m.weights.items())]
+        return fingerprint([*weights, *(np.array(repr(one)) for one in _beside_weights(teachers))])
     return fingerprint([teachers.mean, np.array("\n".join(map(str, teachers.ids)))])
+
+
+def _beside_weights(teachers: Ensemble) -> list[Any]:
+    """Return nothing for networks of octodon as they are, whose weights alone were always their name."""
+    model = teachers.model
+    code = identify_code(model.backbone) if isinstance(model.backbone, str) else None
+    own = [] if code is None else [code, model.head, model.length, sorted(model.options.items())]
+    return own if teachers.dropout is None else [*own, teachers.dropout]
 
 
 def identify_code(backbone: str) -> str | None:
