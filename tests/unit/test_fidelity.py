@@ -8,13 +8,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from exported import complete_student
 from tiny import LENGTH, MODEL, TARGETS, examples, train_tiny
 
 from octodon.artifact.bundle import save
+from octodon.calibration.calibration import Calibration
+from octodon.distillation.student import Student
 from octodon.experiment.config import resolve
 from octodon.experiment.fidelity import as_markdown, fidelity
 from octodon.experiment.given import distil_given
 from octodon.models.model import ModelConfig
+from octodon.ood.detector import Detector
 from octodon.records import MemberPredictions, Prediction
 
 
@@ -104,6 +108,37 @@ def test_a_known_difference_is_found_and_named() -> None:
     assert "| gc | seq7 |" in text
     assert "the teachers are a table" in text
     assert "On 60 sequences of the split 'test'" in text
+
+
+def test_student_and_teachers_are_timed_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, asked = examples(60), []
+
+    @dataclass
+    class Recorder:
+        """Teachers that remember what they were asked for."""
+
+        target_names: tuple[str, ...] = TARGETS
+
+        def predict_members(self, codes: Any, ids: Any = None, execution: Any = None) -> MemberPredictions:
+            asked.append(("teachers", len(codes), ids is None))
+            return _table(len(codes))
+
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("teachers give no such thing")
+
+    whole = complete_student(LENGTH)
+    monkeypatch.setattr(Detector, "percentile", never)
+    monkeypatch.setattr(Calibration, "apply", never)
+    predict = Student.predict
+
+    def recorded(self: Student, codes: Any, ids: Any = None, **how: Any) -> Prediction:
+        asked.append(("student", len(codes), ids is None))
+        return predict(self, codes, ids, **how)
+
+    monkeypatch.setattr(Student, "predict", recorded)
+    card = fidelity(Recorder(), whole, rows, device="cpu")
+    assert asked == [(who, 60, is_warming) for who in ("teachers", "student") for is_warming in (True, False)]
+    assert card.teachers_per_second is not None
 
 
 def test_distilling_given_networks_leaves_the_card(tmp_path: Path) -> None:
