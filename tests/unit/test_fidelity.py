@@ -14,8 +14,9 @@ from tiny import LENGTH, MODEL, TARGETS, examples, train_tiny
 from octodon.artifact.bundle import save
 from octodon.calibration.calibration import Calibration
 from octodon.distillation.student import Student
+from octodon.errors import RunError
 from octodon.experiment.config import resolve
-from octodon.experiment.fidelity import as_markdown, fidelity
+from octodon.experiment.fidelity import as_markdown, fidelity, write_fidelity
 from octodon.experiment.given import distil_given
 from octodon.models.model import ModelConfig
 from octodon.ood.detector import Detector
@@ -139,6 +140,38 @@ def test_student_and_teachers_are_timed_alike(monkeypatch: pytest.MonkeyPatch) -
     card = fidelity(Recorder(), whole, rows, device="cpu")
     assert asked == [(who, 60, is_warming) for who in ("teachers", "student") for is_warming in (True, False)]
     assert card.teachers_per_second is not None
+
+
+def test_a_difference_from_teachers_that_all_say_the_same_is_in_no_stds(tmp_path: Path) -> None:
+    rows, members = examples(60), _table(60)
+    members.mean[:, 7] = members.mean[0, 7]
+    true = members.combine()
+    mean = true.mean.copy()
+    mean[7, 0] += 50
+    card = fidelity(members, Echo(replace(true, mean=mean)), rows)
+    assert "| gc | seq7 |" in as_markdown(card)
+    assert next(line for line in as_markdown(card).splitlines() if "seq7" in line).endswith("| - |")
+    write_fidelity(card, tmp_path)
+    worst = json.loads((tmp_path / "fidelity.json").read_text())["worst"]
+    assert worst[0]["id"] == "seq7"
+    assert worst[0]["in_std"] is None
+
+
+def test_a_card_that_was_cut_off_is_not_taken_for_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise RunError("no space left")
+
+    members = _table(60)
+    card = fidelity(members, Echo(members.combine()), examples(60))
+    with monkeypatch.context() as patched:
+        patched.setattr("octodon.experiment.fidelity.write_text", full)
+        with pytest.raises(RunError):
+            write_fidelity(card, tmp_path)
+    assert not (tmp_path / "fidelity.json").exists()  # what a repeated run asks for
+    write_fidelity(card, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"fidelity.json", "fidelity.md"}
 
 
 def test_distilling_given_networks_leaves_the_card(tmp_path: Path) -> None:

@@ -58,7 +58,10 @@ class Agreement:
 
 @dataclass(frozen=True, kw_only=True)
 class Disagreement:
-    """A sequence of which student and teachers say different things; ``in_std`` = difference over the teachers' std."""
+    """A sequence of which student and teachers say different things.
+
+    ``in_std`` = difference over the teachers' std; NaN where they all say the same.
+    """
 
     target: str
     id: str
@@ -158,12 +161,12 @@ def _timed_teachers(
 
 
 def write_fidelity(card: Fidelity, folder: Path) -> Path:
-    """Write ``fidelity.json`` and ``fidelity.md``, and return the latter."""
+    """Write ``fidelity.md`` and then ``fidelity.json``, by which the card is known to be there; return the former."""
     plain = asdict(card)
-    for row in plain["agreement"]:
+    for row in (*plain["agreement"], *plain["worst"]):
         row |= {name: None for name, value in row.items() if value != value}  # NaN is no JSON
-    write_json(folder / "fidelity.json", plain)
     write_text(folder / "fidelity.md", as_markdown(card))
+    write_json(folder / "fidelity.json", plain)
     return folder / "fidelity.md"
 
 
@@ -198,7 +201,7 @@ def as_markdown(card: Fidelity) -> str:
         "|---|---|---|---|---|",
         *(
             f"| {row.target} | {_plain(row.id)} | {row.teachers_mean:.3g}, {row.teachers_std:.2g} | {row.student_mean:.3g} | "
-            f"{row.in_std:+.1f} |"
+            f"{'-' if row.in_std != row.in_std else f'{row.in_std:+.1f}'} |"
             for row in card.worst
         ),
         "",
@@ -251,7 +254,7 @@ def _worst(given: Prediction, said: Prediction, k: int, sequences: list[str]) ->
             teachers_mean=float(given.mean[row, k]),
             student_mean=float(said.mean[row, k]),
             teachers_std=float(stds[row]),
-            in_std=float(difference[row] / stds[row]) if stds[row] > 0 else 0.0,
+            in_std=float(difference[row] / stds[row]) if stds[row] > 0 else float("nan"),
             sequence=sequences[row],
         )
         for row in chosen
