@@ -1,11 +1,13 @@
 """Every bundle carries a self-test, and verify says whether it holds."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from exported import random_sequences, small_student
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
@@ -14,7 +16,9 @@ from tiny import TinyBackbone, ensemble
 from typer.testing import CliRunner
 
 from octodon.artifact.bundle import load, save, save_calibration
-from octodon.artifact.selftest import SELFTEST, read_selftest
+from octodon.artifact.detector import CARD
+from octodon.artifact.factors import FILE
+from octodon.artifact.selftest import BESIDE, SELFTEST, read_selftest
 from octodon.calibration.fit import fit_calibration
 from octodon.cli.main import app
 from octodon.cli.output import print_summary
@@ -22,6 +26,7 @@ from octodon.distillation.student import Student
 from octodon.errors import BundleError
 from octodon.handover.verify import TOLERANCE, Difference, Verdict, verify
 from octodon.metrics.tables import COLUMNS
+from octodon.models.factors import FactorMap, Factors
 from octodon.predict.ood import fit_ood
 
 
@@ -46,7 +51,8 @@ def test_a_saved_model_says_what_it_said(tmp_path: Path) -> None:
     assert verdict.then == verdict.now
     asked = {(column.quantity, column.target) for column in verdict.differences}
     stds = ("mean", "epistemic_std", "aleatoric_std", "calibrated_std", "lower", "upper")
-    assert asked == {(name, target) for name in stds for target in ("Dev", "Hk")} | {("ood_score", "")}
+    of_detector = {("ood_score", ""), ("ood_threshold", "")}
+    assert asked == {(name, target) for name in stds for target in ("Dev", "Hk")} | of_detector
 
 
 def test_an_ensemble_of_a_user_s_own_backbone(tmp_path: Path) -> None:
@@ -65,6 +71,32 @@ def test_an_altered_network_does_not_hold(weight: str, change: float, tmp_path: 
     verdict = verify(path, device="cpu")
     assert not verdict.holds
     assert max(column.largest / column.tolerance for column in verdict.differences) > 3
+
+
+def test_what_is_learnt_beside_the_network_is_part_of_the_self_test(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    plain = small_student()
+    made = FactorMap(n_features=plain.network.head.linear.in_features, n_targets=2)
+    student = replace(fit_ood(plain, random_sequences(100, 62)), factors=Factors.of(made))
+    path = save(student, tmp_path / "bundle")
+    calibrated = _calibrated(student, "split").calibration
+    assert calibrated is not None
+    save_calibration(path, calibrated)  # what stands beside it stays
+    assert verify(path, device="cpu").holds
+
+    def broken() -> set[str]:
+        return {column.quantity for column in verify(path, device="cpu").differences if not column.holds}
+
+    arrays, card = load_arrays(path / FILE), (path / CARD).read_text()
+    save_arrays(arrays | {"unit": arrays["unit"] * 1.01}, path / FILE)
+    assert broken() == {"effect_std"}
+    threshold = json.loads(card)["threshold_percentile"]
+    (path / CARD).write_text(card.replace(str(threshold), str(threshold - 1)))
+    assert broken() == {"effect_std", "ood_threshold"}
+    kept = load_arrays(path / SELFTEST)
+    old = {name: values for name, values in kept.items() if name not in BESIDE}
+    save_arrays(old, path / SELFTEST)  # of a bundle saved before they were kept
+    assert not broken()
 
 
 def test_the_last_bits_of_float32_hold_and_a_nan_does_not(tmp_path: Path) -> None:

@@ -28,6 +28,9 @@ SELFTEST = "selftest.safetensors"
 
 QUANTITIES = ("mean", "epistemic_std", "aleatoric_std", "calibrated_std", "lower", "upper", "ood_score")
 """What is kept of a prediction, where the model gives it."""
+BESIDE = ("ood_threshold", "effect_std")
+"""What else is kept: where the detector's flag begins, and of a student that has learnt differences the std of that between each
+sequence and the next. Bundles saved before lack them."""
 _RAW = ("mean", "epistemic_std", "aleatoric_std", "ood_score")
 _SEQUENCES = 16
 
@@ -40,7 +43,7 @@ class SelfTest:
     ----------
     codes : (n, l) uint8
     said : dict of str to (n, t) or (n,) array
-        By the names of ``QUANTITIES``.
+        By the names of ``QUANTITIES`` and ``BESIDE``.
     versions : dict of str to str
         Of octodon, torch and so on, and the platform, on the day of saving.
     """
@@ -59,8 +62,23 @@ def selftest_codes(length: int) -> UInt8[ndarray, "n l"]:
     return codes
 
 
-def said_of(prediction: Prediction) -> dict[str, ndarray]:
-    """Return what a self-test keeps of a prediction."""
+def said_by(model: Student | Ensemble, codes: UInt8[ndarray, "n l"], device: str) -> dict[str, ndarray]:
+    """Return what a self-test keeps of what a model says."""
+    said = _said_of(model.predict(codes, device=device))
+    if model.detector is not None:
+        said["ood_threshold"] = np.array([model.detector.threshold])
+    if isinstance(model, Student) and model.factors is not None:
+        found = model.predict_with_factors(codes, device=device, calibrated=False)
+        factors, mean, std = (
+            np.stack([values[:-1], values[1:]])
+            for values in (found.epistemic_factors, found.mean, found.epistemic_std)
+            if values is not None
+        )
+        said["effect_std"] = model.factors.std(factors, mean, std)
+    return said
+
+
+def _said_of(prediction: Prediction) -> dict[str, ndarray]:
     parts = {name: getattr(prediction, name) for name in QUANTITIES}
     return {name: np.ascontiguousarray(values) for name, values in parts.items() if values is not None}
 
@@ -85,9 +103,7 @@ def write_selftest(folder: Path, model: Student | Ensemble) -> None:
         It cannot be written.
     """
     codes = selftest_codes(model.model.length)
-    _write(
-        folder, SelfTest(codes=codes, said=said_of(model.predict(codes, device="cpu")), versions=versions())
-    )
+    _write(folder, SelfTest(codes=codes, said=said_by(model, codes, "cpu"), versions=versions()))
 
 
 def recalibrate_selftest(folder: Path, calibration: Calibration) -> None:
@@ -97,7 +113,8 @@ def recalibrate_selftest(folder: Path, calibration: Calibration) -> None:
         return
     raw: dict[str, Any] = {name: values for name, values in kept.said.items() if name in _RAW}
     plain = Prediction(ids=name_rows(None, len(kept.codes)), target_names=calibration.target_names, **raw)
-    said = said_of(calibration.apply(plain))
+    beside = {name: values for name, values in kept.said.items() if name in BESIDE}
+    said = _said_of(calibration.apply(plain)) | beside
     _write(folder, SelfTest(codes=kept.codes, said=said, versions=kept.versions))
 
 

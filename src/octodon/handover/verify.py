@@ -9,7 +9,7 @@ import numpy as np
 from numpy import ndarray
 
 from octodon.artifact.bundle import load
-from octodon.artifact.selftest import QUANTITIES, read_selftest, said_of, versions
+from octodon.artifact.selftest import BESIDE, QUANTITIES, read_selftest, said_by, versions
 from octodon.errors import BundleError
 
 TOLERANCE = 1e-3
@@ -75,7 +75,8 @@ def verify(bundle: str | Path, *, backbone: str | type | None = None, device: st
             f"{folder}: has no self-test (saved by an octodon before it wrote one), so that nothing can be compared; load it "
             f"where its answers are known to be right and save it again in its place: octodon.save(octodon.load(PATH), PATH)"
         )
-    now = said_of(model.predict(kept.codes, device=device))
+    now = said_by(model, kept.codes, device)
+    now = {name: values for name, values in now.items() if name in kept.said or name not in BESIDE}
     if now.keys() != kept.said.keys():
         odd = sorted(now.keys() ^ kept.said.keys())
         raise BundleError(
@@ -84,7 +85,7 @@ def verify(bundle: str | Path, *, backbone: str | type | None = None, device: st
         )
     columns = [
         column
-        for name in QUANTITIES
+        for name in (*QUANTITIES, *BESIDE)
         if name in now
         for column in _compare(name, kept.said[name], now[name], model.target_names)
     ]
@@ -98,7 +99,7 @@ def _compare(name: str, then: ndarray, now: ndarray, targets: tuple[str, ...]) -
         raise BundleError(
             f"self-test: {name} has shape {then.shape}, the model says {now.shape}; copy the bundle again"
         )
-    if name == "ood_score":
+    if name in ("ood_score", "ood_threshold"):
         return [_difference(name, "", then, now, _PERCENTILES)]
     return [
         _difference(name, target, before, after, _spread(before))
