@@ -31,6 +31,7 @@ from octodon.records import MemberPredictions, Prediction
 from octodon.seeds import derive_seed
 from octodon.seq.codes import as_codes, encode, random_codes
 from octodon.variants.effects import Effects, effects_of
+from octodon.variants.frame import effects_frame
 from octodon.variants.null import Null, shuffled_null
 from octodon.variants.pairs import read_pairs
 from octodon.variants.read import NOT_BASES, SAME, SYMBOLIC, Variants, read_variants
@@ -65,14 +66,14 @@ BASES = "".join(np.random.default_rng(5).choice(list("ACGT"), 60))
 class LinearEnsemble:
     """Members whose prediction is a sum of one weight per position, base and target: effects have a closed form."""
 
-    def __init__(self, members: int = 4) -> None:
-        self.weights = np.random.default_rng(1).normal(size=(members, LENGTH, 5, 2))
+    def __init__(self, members: int = 4, length: int = LENGTH) -> None:
+        self.weights = np.random.default_rng(1).normal(size=(members, length, 5, 2))
         self.weights[:, :, 4] = 0
-        self.model = ModelConfig(backbone="deepstarr", length=LENGTH, n_targets=2)
+        self.model = ModelConfig(backbone="deepstarr", length=length, n_targets=2)
         self.target_names, self.units = ("a", "b"), "log2"
 
     def members(self, sequences: Any) -> ndarray:
-        return self.weights[:, np.arange(LENGTH), as_codes(sequences)].sum(axis=2)
+        return self.weights[:, np.arange(self.model.length), as_codes(sequences)].sum(axis=2)
 
     def predict(
         self, sequences: Any, ids: Sequence[str] | None = None, *, device: str = "auto"
@@ -80,6 +81,13 @@ class LinearEnsemble:
         mean = self.members(sequences)
         ids = [str(i) for i in range(mean.shape[1])]
         return MemberPredictions(ids=np.array(ids), target_names=("a", "b"), mean=mean).combine()
+
+
+class BentEnsemble(LinearEnsemble):
+    """Not additive: the effect of a base depends on all others."""
+
+    def members(self, sequences: Any) -> ndarray:
+        return np.sin(super().members(sequences))
 
 
 def _variants(*rows: tuple[str, int, str, str]) -> Variants:
@@ -367,16 +375,77 @@ def test_percentiles_count_null_effects_of_any_sign() -> None:
 def test_the_null_is_that_of_random_bases_in_shuffles() -> None:
     # In a poly-A shuffle is the sequence itself, so that only the middle base changes: three values are possible.
     ensemble = LinearEnsemble()
-    null = shuffled_null(ensemble, np.zeros((300, LENGTH + 3), np.uint8), (-1, 2), seed=0, both_strands=False)
+    poly_a = np.zeros((1, LENGTH + 3), np.uint8)
+    null, again = (
+        shuffled_null(ensemble, poly_a, (-1, 2), count=300, seed=0, both_strands=False) for _ in range(2)
+    )
+    assert null is not None
+    assert again is not None
     mean = ensemble.weights.mean(axis=0)
     at = [LENGTH // 2 + 1, LENGTH // 2 - 2]
     expected = np.abs(np.mean([mean[p, 1:4] - mean[p, :1] for p in at], axis=0))
     for target in range(2):
         assert set(np.round(null.sizes[:, target], 9)) == set(np.round(expected[:, target], 9))
-    again = shuffled_null(
-        ensemble, np.zeros((300, LENGTH + 3), np.uint8), (-1, 2), seed=0, both_strands=False
-    )
     assert np.array_equal(null.sizes, again.sizes)
+
+
+def _nulls(monkeypatch: pytest.MonkeyPatch) -> list[Null]:
+    """Return a list that receives the null of each block that is scored."""
+    nulls: list[Null] = []
+
+    def framed(effects: Effects, names: tuple[str, ...], null: Null, level: float) -> pd.DataFrame:
+        nulls.append(null)
+        return effects_frame(effects, names, null, level)
+
+    monkeypatch.setattr("octodon.variants.score.effects_frame", framed)
+    return nulls
+
+
+def test_equal_surroundings_are_shuffled_anew_for_each_mutation() -> None:
+    equal = np.repeat(random_codes((1, 40), np.random.default_rng(0)), 1000, axis=0)
+    null = shuffled_null(BentEnsemble(length=40), equal, (0,), count=1000, seed=0, both_strands=False)
+    assert null is not None
+    assert null.sizes.shape == (1000, 2)
+    assert len(np.unique(null.sizes[:, 0])) > 500
+
+
+def test_one_variant_has_a_whole_null(fasta: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nulls = _nulls(monkeypatch)
+    with open_genome(fasta) as genome:
+        score_vcf(
+            BentEnsemble(), _vcf(tmp_path, _snv(30)), genome, tmp_path / "o.tsv", VariantOptions(null=70)
+        )
+    assert len(nulls[0].sizes) == 70
+
+
+def test_the_null_of_a_table_is_of_all_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, c = "A" * LENGTH, "C" * LENGTH
+    lines = [f"{a}\t{a}"] * 4500 + [f"{c}\t{c}"] * 4500  # more than one block of each
+    (tmp_path / "p.tsv").write_text("\n".join(["ref\talt", *lines]))
+    nulls, ensemble = _nulls(monkeypatch), LinearEnsemble()
+    score_pairs(ensemble, tmp_path / "p.tsv", tmp_path / "o.tsv", VariantOptions(null=5000))
+    mean = ensemble.weights.mean(axis=0)[LENGTH // 2, :4, 0]
+    of_a, of_c = (np.round(np.abs(np.delete(mean, base) - mean[base]), 9).tolist() for base in (0, 1))
+    sizes = np.round(nulls[0].sizes[:, 0], 9)
+    assert set(sizes) == {*of_a, *of_c}
+    assert len(sizes) == 5000
+    only_of_a, only_of_c = ([x for x in one if x not in two] for one, two in ((of_a, of_c), (of_c, of_a)))
+    assert abs(np.isin(sizes, only_of_a).mean() - np.isin(sizes, only_of_c).mean()) < 0.1
+
+
+def test_no_null_effect_is_that_of_an_n(tmp_path: Path) -> None:
+    ensemble = LinearEnsemble()
+    gap = np.full((2, LENGTH), 4, np.uint8)
+    gap[0, -1] = 0  # stays last in every shuffle: the nearest base to the middle
+    null = shuffled_null(ensemble, gap, (0,), count=60, seed=0, both_strands=False)
+    assert null is not None
+    mean = ensemble.weights.mean(axis=0)[-1, :4, 0]
+    expected = np.abs(mean[1:] - mean[0])
+    assert set(np.round(null.sizes[:, 0], 9)) == set(np.round(expected, 9))
+    assert len(null.sizes) == 60
+    (tmp_path / "p.tsv").write_text(f"ref\talt\n{'N' * LENGTH}\t{'A' * LENGTH}\n")
+    report = score_pairs(ensemble, tmp_path / "p.tsv", tmp_path / "o.tsv")
+    assert report.notes == ("no null_percentile: no reference has a base to be shuffled",)
 
 
 # files
@@ -484,13 +553,12 @@ def test_a_null_without_surroundings_is_said(tmp_path: Path) -> None:
 
 
 def test_a_sample_of_a_stream_is_the_smallest_keys_whatever_the_blocks() -> None:
-    block = _variants(*(("c", position, "A", "C") for position in range(1, 301)))
     kept = {}
     for size in (300, 50, 7):
-        sample = _Sample(20, seed=3)
+        sample = _Sample[int](20, seed=3)
         for at in range(0, 300, size):
-            sample.add(block.take(np.arange(at, min(at + size, 300))))
-        kept[size] = [int(one.starts[0]) for one in sample.variants()]
+            sample.add(min(size, 300 - at), lambda row, at=at: at + row)
+        kept[size] = sample.rows()
     keys = np.random.default_rng(derive_seed(3, "null", "sample")).random(300)
     assert kept[300] == kept[50] == kept[7] == np.argsort(keys)[:20].tolist()
 

@@ -13,11 +13,12 @@ from octodon.data._batches import TEXT, table_batches
 from octodon.data.assemble import row_ids
 from octodon.data.lengths import LengthPolicy
 
+Pairs = tuple[ndarray, ndarray, ndarray]
+"""Ids, (v, l) codes of the references, and of the alternatives."""
 
-def read_pairs(
-    path: Path, ref: str, alt: str, id: str | None, length_bp: int
-) -> Iterator[tuple[ndarray, ndarray, ndarray]]:
-    """Yield (ids, (v, l) codes of the references, of the alternatives) for successive blocks of rows.
+
+def read_pairs(path: Path, ref: str, alt: str, id: str | None, length_bp: int) -> Iterator[Pairs]:
+    """Yield successive blocks of rows.
 
     Raises
     ------

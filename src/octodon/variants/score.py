@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -23,7 +25,7 @@ from octodon.seq.coordinates import match_contigs
 from octodon.variants.effects import Effects, effects_of
 from octodon.variants.frame import effects_frame, variants_frame
 from octodon.variants.null import Null, shuffled_null
-from octodon.variants.pairs import read_pairs
+from octodon.variants.pairs import Pairs, read_pairs
 from octodon.variants.read import Variants, contig_lengths, read_variants
 from octodon.variants.reference import ReferenceCheck, check_reference
 from octodon.variants.windows import Edge, WindowOptions, allele_pairs, trimmed
@@ -35,6 +37,7 @@ NO_WINDOW = "window leaves its contig"
 TOO_LONG = "allele longer than the model's window"
 MANY_N = "more than 5% N around the variant"
 _MOST_N = 0.05
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +53,7 @@ class VariantOptions:
     max_ref_mismatch : float
         Share of REF alleles (0 to 1) that may differ from the FASTA; they are left out and counted. Above, all is refused.
     null : int
-        Random mutations of shuffled sequences behind the percentile; 0 = no percentile.
+        Random mutations behind the percentile, each in a shuffled sequence of its own; 0 = no percentile.
     level : float
         Of the interval of the effect.
     seed : int
@@ -182,18 +185,10 @@ def score_pairs(
         raise ConfigError(
             "--offsets and --edge move windows on a genome; a table of sequences has none: leave them out"
         )
-    null, done = None, 0
+    pairs = partial(read_pairs, table, ref, alt, id, predictor.model.length)
+    null, done = _null_of_pairs(predictor, pairs(), options), 0
     with effect_writer(out, suffix) as write:
-        for ids, refs, alts in read_pairs(table, ref, alt, id, predictor.model.length):
-            if null is None and options.null:  # the first block stands for the table
-                null = shuffled_null(
-                    predictor,
-                    refs[: options.null],
-                    (0,),
-                    seed=options.seed,
-                    both_strands=options.both_strands,
-                    device=options.device,
-                )
+        for ids, refs, alts in pairs():
             effects = effects_of(
                 predictor,
                 refs[:, None],
@@ -207,7 +202,36 @@ def score_pairs(
             done += len(ids)
             if on_variants is not None:
                 on_variants(done, None)
-    return VariantReport(n_scored=done, skipped={}, notes=())
+    notes = []
+    if options.null and null is None:
+        notes.append("no null_percentile: no reference has a base to be shuffled")
+    return VariantReport(n_scored=done, skipped={}, notes=tuple(notes))
+
+
+def _null_of_pairs(predictor: Predictor, pairs: Iterator[Pairs], options: VariantOptions) -> Null | None:
+    """Return the null of a sample of the references; the table is read through for it."""
+    if not options.null:
+        return None
+    sample = _Sample[ndarray](options.null, options.seed)
+    for _, refs, _ in pairs:
+        sample.add(len(refs), lambda row, refs=refs: refs[row].copy())
+    return _shuffled(predictor, sample.rows(), (0,), options)
+
+
+def _shuffled(
+    predictor: Predictor, surroundings: list[ndarray], offsets_bp: tuple[int, ...], options: VariantOptions
+) -> Null | None:
+    if not surroundings:
+        return None
+    return shuffled_null(
+        predictor,
+        np.stack(surroundings),
+        offsets_bp,
+        count=options.null,
+        seed=options.seed,
+        both_strands=options.both_strands,
+        device=options.device,
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -222,13 +246,14 @@ class _Survey:
 
 def _survey(vcf: Path, genome: Genome, options: VariantOptions) -> _Survey:
     names: dict[str, str | None] = {}
-    check, sample = ReferenceCheck(), _Sample(options.null, options.seed)
+    check, sample = ReferenceCheck(), _Sample[Variants](options.null, options.seed)
     n_alleles = 0
     for block in read_variants(vcf):
         n_alleles += len(block)
         placed = _placed(block, names, genome)
         if len(placed):
-            sample.add(placed.take(check_reference(placed, genome, check)))
+            right = placed.take(check_reference(placed, genome, check))
+            sample.add(len(right), lambda row, right=right: right.take(np.array([row])))
     if names and all(found is None for found in names.values()):
         first = next(iter(names))
         raise DataError(
@@ -236,7 +261,7 @@ def _survey(vcf: Path, genome: Genome, options: VariantOptions) -> _Survey:
             f"{suggest(first, list(genome.lengths_bp)[:20])}"
         )
     check.refuse_above(options.max_ref_mismatch, str(vcf))
-    return _Survey(n_alleles=n_alleles, names=names, check=check, sample=sample.variants())
+    return _Survey(n_alleles=n_alleles, names=names, check=check, sample=sample.rows())
 
 
 def _placed(block: Variants, names: dict[str, str | None], genome: Genome) -> Variants:
@@ -249,26 +274,26 @@ def _placed(block: Variants, names: dict[str, str | None], genome: Genome) -> Va
     return Variants(contigs=found[here], starts=kept.starts, ids=kept.ids, refs=kept.refs, alts=kept.alts)
 
 
-class _Sample:
-    """A uniform sample of at most ``most`` variants of a stream: those with the smallest random keys."""
+class _Sample(Generic[Row]):
+    """A uniform sample of at most ``most`` rows of a stream: those with the smallest random keys."""
 
     def __init__(self, most: int, seed: int) -> None:
         self._most = most
         self._rng = np.random.default_rng(derive_seed(seed, "null", "sample"))
-        self._kept: list[tuple[float, Variants]] = []
+        self._kept: list[tuple[float, Row]] = []
 
-    def add(self, block: Variants) -> None:
-        """Offer a block."""
-        keys = self._rng.random(len(block))
+    def add(self, n: int, row_of: Callable[[int], Row]) -> None:
+        """Offer a block of ``n`` rows."""
+        keys = self._rng.random(n)
         chosen = np.argsort(keys)[: self._most]
         if self._kept and len(self._kept) == self._most:  # what cannot enter is not looked at one by one
             chosen = chosen[keys[chosen] < self._kept[-1][0]]
-        self._kept += [(float(keys[row]), block.take(np.array([row]))) for row in chosen.tolist()]
+        self._kept += [(float(keys[row]), row_of(row)) for row in chosen.tolist()]
         self._kept = sorted(self._kept, key=lambda pair: pair[0])[: self._most]
 
-    def variants(self) -> list[Variants]:
-        """Return the sample, one record each."""
-        return [variant for _, variant in self._kept]
+    def rows(self) -> list[Row]:
+        """Return the sample."""
+        return [row for _, row in self._kept]
 
 
 def _null(
@@ -287,16 +312,7 @@ def _null(
     for variant in sample:
         pairs = allele_pairs(variant, genome, wide)
         found += [pairs.ref[0, 0]] if pairs.fits[0] and has_few_n(pairs.ref[0], _MOST_N)[0] else []
-    if not found:
-        return None
-    return shuffled_null(
-        predictor,
-        np.stack(found),
-        windows.offsets_bp,
-        seed=options.seed,
-        both_strands=options.both_strands,
-        device=options.device,
-    )
+    return _shuffled(predictor, found, windows.offsets_bp, options)
 
 
 def _score(
