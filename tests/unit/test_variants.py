@@ -60,6 +60,7 @@ LENGTH = 8
 HEADER = "##fileformat=VCFv4.2\n##contig=<ID=c,length=60>\n"
 HEADER += '##INFO=<ID=END,Number=1,Type=Integer,Description="end">\n'
 HEADER += "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+_FULL = "c\t8\t.\tA\tC\t.\t.\tAC=1\n"
 BASES = "".join(np.random.default_rng(5).choice(list("ACGT"), 60))
 
 
@@ -174,7 +175,13 @@ def test_every_container_gives_the_same_variants(tmp_path: Path, kind: str) -> N
         (HEADER + "c\tx\t.\tA\tC\t.\t.\t.\n", "record 1: position 'x' is no whole number"),
         (HEADER + "c\t1e30\t.\tA\tC\t.\t.\t.\n", "record 1: position '1e30' is no whole number"),
         (HEADER + "c\t-1\t.\tA\tC\t.\t.\t.\n", "record 1: position '-1' is no whole number"),
-        (HEADER + "c\t5\n", "cannot be read as VCF.*tab-separated columns"),
+        (HEADER + "c\t5\n", "record 1 ends before its column INFO, expected 8 tab-separated columns"),
+        (
+            HEADER + _FULL + "c\t8\t.\tA\tCT",
+            "record 2 ends before its column INFO.*cut off or damaged: copy it",
+        ),
+        (HEADER + 4096 * _FULL + "c\t8\t.\tA\n" + _FULL, "record 4097 ends before its column INFO"),
+        (HEADER.replace("\tQUAL\tFILTER\tINFO", "") + "c\t8\t.\tA\tC\nc\t8\t.\tA", "record 2 .* column ALT"),
     ],
 )
 def test_what_is_no_vcf_is_one_line(tmp_path: Path, text: str, message: str) -> None:

@@ -25,6 +25,9 @@ SYMBOLIC = "symbolic, missing or breakend allele"
 NOT_BASES = "letters other than A, C, G, T in an allele"
 SAME = "alternative equal to the reference"
 _BASES = r"[ACGT]+"
+_FIXED = ("CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO")
+_COLUMNS = ["contig", "pos", "id", "ref", "alt"]
+_READ = len(_COLUMNS)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,7 +73,7 @@ def read_variants(path: str | Path, skipped: Counter[str] | None = None) -> Iter
     Raises
     ------
     DataError
-        A missing, damaged or empty file, one that is no VCF, a position that is no whole number.
+        A missing, damaged or empty file, one that is no VCF, a record that is cut off, a position that is no whole number.
     """
     file = existing_file(path)
     skipped = Counter() if skipped is None else skipped
@@ -117,31 +120,48 @@ def _header(file: Path, stream: Any) -> list[str]:
 
 def _vcf_tables(file: Path) -> Iterator[pd.DataFrame]:
     with open_binary(file) as stream:
-        _header(file, stream)
+        named = _header(file, stream)[-1].split("\t")
+        n_columns = min(max(len(named), _READ), len(_FIXED))
         first = stream.readline()
         if not first:
             return
-        yield from _parsed(file, _After(first, stream))
+        if first.strip() and first.count(b"\t") + 1 < n_columns:  # which the parser has a riddle for
+            raise _cut_off(file, 1, n_columns)
+        yield from _parsed(file, _After(first, stream), n_columns)
 
 
-def _parsed(file: Path, stream: Any) -> Iterator[pd.DataFrame]:
+def _parsed(file: Path, stream: Any, n_columns: int) -> Iterator[pd.DataFrame]:
+    last, n_before = n_columns - 1, 0
     try:
         with pd.read_csv(
             stream,
             sep="\t",
             header=None,
-            usecols=range(5),
-            names=["contig", "pos", "id", "ref", "alt"],
+            usecols=sorted({*range(_READ), last}),
+            names=range(n_columns),
             dtype=str,
             na_filter=False,
             quoting=csv.QUOTE_NONE,
             chunksize=BLOCK,
         ) as tables:
-            yield from tables
+            for table in tables:
+                # the parser fills what a record lacks with empty text, so that a half allele would pass for a whole one
+                short = np.flatnonzero(table[last] == "")
+                if len(short):
+                    raise _cut_off(file, n_before + int(short[0]) + 1, n_columns)
+                n_before += len(table)
+                yield table[[*range(_READ)]].set_axis(_COLUMNS, axis=1)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, ValueError) as error:
         raise DataError(
             f"{file}: cannot be read as VCF: {one_line(error)}; records have tab-separated columns"
         ) from None
+
+
+def _cut_off(file: Path, record: int, n_columns: int) -> DataError:
+    return DataError(
+        f"{file}: record {record} ends before its column {_FIXED[n_columns - 1]}, expected {n_columns} tab-separated columns, as "
+        f"in #CHROM; the file is cut off or damaged: copy it again"
+    )
 
 
 class _After:
@@ -184,7 +204,7 @@ def _bcf(file: Path) -> Iterator[Any]:
 
 
 def _table(rows: list[tuple[str, int, str, str, str]]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=["contig", "pos", "id", "ref", "alt"])
+    return pd.DataFrame(rows, columns=_COLUMNS)
 
 
 def _starts(file: Path, positions: ndarray, n_before: int) -> ndarray:
