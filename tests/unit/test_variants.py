@@ -45,6 +45,7 @@ from octodon.variants.reference import (
     check_reference,
 )
 from octodon.variants.score import (
+    MANY_N,
     NO_CONTIG,
     NO_WINDOW,
     TOO_LONG,
@@ -543,6 +544,22 @@ def test_alleles_longer_than_the_window_are_counted_as_such(fasta: Path, tmp_pat
     with open_genome(fasta) as genome:
         report = score_vcf(LinearEnsemble(), vcf, genome, tmp_path / "o.tsv", VariantOptions(null=0))
     assert (report.n_scored, dict(report.skipped)) == (1, {TOO_LONG: 2})
+
+
+def test_a_deletion_whose_alternative_reaches_into_a_gap_is_left_out(tmp_path: Path) -> None:
+    bases = "".join(np.random.default_rng(2).choice(list("ACGT"), 300))
+    (tmp_path / "g.fa").write_text(f">c\n{bases}{'N' * 200}\n")
+    # 80 bp whose last one lies 10 bp before the gap: the model's 100 bp around them have no N, those around the cut 40
+    records = [f"c\t210\t.\t{bases[209:290]}\t{bases[209]}", f"c\t100\t.\t{bases[99:180]}\t{bases[99]}"]
+    with open_genome(tmp_path / "g.fa") as genome:
+        report = score_vcf(
+            LinearEnsemble(length=100),
+            _vcf(tmp_path, *records),
+            genome,
+            tmp_path / "o.tsv",
+            VariantOptions(null=0),
+        )
+    assert (report.n_scored, dict(report.skipped)) == (1, {MANY_N: 1})
 
 
 def test_a_null_without_surroundings_is_said(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool, UInt8
 from numpy import ndarray
 
 from octodon.data._files import refuse_input
@@ -334,7 +335,8 @@ def _score(
     pairs = allele_pairs(cut, genome, windows)
     longest = np.array([max(len(ref), len(alt)) for ref, alt in zip(cut.refs, cut.alts, strict=True)])
     too_long = longest > windows.length_bp
-    few_n = has_few_n(np.concatenate(list(pairs.ref.swapaxes(0, 1)), axis=1), _MOST_N)
+    # around a deletion the alternative's windows reach further than the reference's
+    few_n = _few_n(pairs.ref) & _few_n(pairs.alt)
     rows = np.flatnonzero(pairs.fits & few_n)
     counts = {
         NO_CONTIG: int((~here).sum()),
@@ -350,6 +352,10 @@ def _score(
         predictor, pairs.ref[rows], pairs.alt[rows], both_strands=options.both_strands, device=options.device
     )
     return given.take(rows), effects
+
+
+def _few_n(windows: UInt8[ndarray, "v o l"]) -> Bool[ndarray, " v"]:
+    return has_few_n(np.concatenate(list(windows.swapaxes(0, 1)), axis=1), _MOST_N)
 
 
 def _in_words(skipped: Mapping[str, int]) -> str:
