@@ -108,6 +108,15 @@ def test_what_cannot_be_drawn_is_one_line(tmp_path: Path) -> None:
     refused(ConfigError, "no effect on 'z'", str(path), "--region", "a", "--target", "z")
     refused(DataError, "no column 'chrom'", str(tmp_path / "pairs.tsv"), "--region", "a")
     refused(DataError, "absent.tsv", str(tmp_path / "absent.tsv"), "--region", "a")
+    head, row = "chrom\tpos\tref\talt\tx_effect\n", "a\t1\tA\tC\t2\n"
+    for text, message in (
+        (head.replace("x_effect", "x") + row, "no column that ends in '_effect'"),
+        (head + row + row.replace("a", ""), "row 2 has no chrom"),
+        (head + row + row.replace("1", "b"), "row 2, column 'pos': 'b' is no whole number"),
+        (head + row + row.replace("1", ""), "row 2, column 'pos': nan is no whole number"),
+    ):
+        (tmp_path / "odd.tsv").write_text(text)
+        refused(DataError, message, str(tmp_path / "odd.tsv"), "--region", "a")
     far = pd.concat([_table(), _table().assign(pos=5000)])
     with pytest.raises(DataError, match="expected at most 2,000"):
         effects_figure(far, ["x"], tmp_path / "m.svg")

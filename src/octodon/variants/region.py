@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from jaxtyping import Int64
+from numpy import ndarray
 
 from octodon.data._files import existing_file
 from octodon.data.frame import read_frame
+from octodon.data.intervals import are_positions, numbers_of
 from octodon.errors import ConfigError, DataError
 from octodon.registry import suggest
 
@@ -21,17 +25,21 @@ def read_region(path: str | Path, region: str) -> pd.DataFrame:
     Raises
     ------
     DataError
-        No such file, one that is no table of effects with positions, a contig without variants.
+        No such file, one that is no table of effects with positions, a row without contig or position, a contig without
+        variants.
     ConfigError
         A region of another form.
     """
     file = existing_file(path)
     table = read_frame(file, ["chrom", "id", "ref", "alt"])
-    missing = [name for name in _PLACE if name not in table.columns]
+    missing = [repr(name) for name in _PLACE if name not in table.columns]
+    if not _with_effect(table):
+        missing.append("that ends in '_effect'")
     if missing:
         raise DataError(
-            f"{file}: no column {missing[0]!r}; expected a table that octodon variants wrote for a VCF"
+            f"{file}: no column {missing[0]}; expected a table that octodon variants wrote for a VCF"
         )
+    table = table.assign(pos=_positions(file, table))
     contigs = sorted(set(table["chrom"]))
     contig, first, last = _parsed(region, contigs)
     if contig not in contigs:
@@ -49,12 +57,32 @@ def targets_of(table: pd.DataFrame, target: str | None) -> list[str]:
     ConfigError
         It is not there.
     """
-    known = [name.removesuffix("_effect") for name in table.columns if name.endswith("_effect")]
+    known = _with_effect(table)
     if target is None:
         return known
     if target not in known:
         raise ConfigError(f"--target: no effect on {target!r}; {suggest(target, known)}")
     return [target]
+
+
+def _with_effect(table: pd.DataFrame) -> list[str]:
+    return [name.removesuffix("_effect") for name in table.columns if name.endswith("_effect")]
+
+
+def _positions(file: Path, table: pd.DataFrame) -> Int64[ndarray, " v"]:
+    """Return the positions, where every row has one and a contig."""
+    homeless = np.flatnonzero(table["chrom"].isna())
+    if len(homeless):
+        raise DataError(f"{file}: row {homeless[0] + 1} has no chrom; give every variant its contig")
+    given = table["pos"].to_numpy(dtype=object)
+    values = numbers_of(given)
+    wrong = np.flatnonzero(~are_positions(values))
+    if len(wrong):
+        raise DataError(
+            f"{file}: row {wrong[0] + 1}, column 'pos': {given[wrong[0]]!r} is no whole number from 0 on; give every variant its "
+            f"position"
+        )
+    return np.asarray(values, dtype=np.int64)
 
 
 def _parsed(region: str, contigs: list[str]) -> tuple[str, int, int | None]:
