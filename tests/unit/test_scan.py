@@ -15,9 +15,10 @@ from typer.testing import CliRunner
 from octodon.artifact.bundle import save
 from octodon.cli.main import app
 from octodon.data.genome import open_genome
+from octodon.data.intervals import Intervals
 from octodon.distillation.student import Student
 from octodon.errors import ConfigError, DataError, RunError
-from octodon.genomes.grid import Grid
+from octodon.genomes.grid import Grid, region_runs
 from octodon.genomes.scan import ScanOptions, ScanReport, scan
 
 LENGTH, STRIDE = tiny.LENGTH, 10
@@ -125,6 +126,26 @@ def test_spans_lie_inside_windows_and_never_overlap(length: int, stride: int) ->
     assert grid.span_bp <= stride
     for contig_bp in range(400):
         assert grid.n_windows(contig_bp) == len(range(0, contig_bp - length + 1, stride))
+
+
+def test_regions_of_many_contigs_come_in_the_order_of_the_genome() -> None:
+    rng = np.random.default_rng(0)
+    grid, names = Grid(length_bp=8, stride_bp=3), [f"c{i}" for i in rng.permutation(30)]
+    lengths_bp = {name: int(bp) for name, bp in zip(names, rng.integers(0, 60, 30), strict=True)}
+    contigs = rng.choice(np.array(names[:20], dtype=object), 40)  # ten of them have no region
+    starts = rng.integers(0, 60, 40)
+    stops = starts + rng.integers(1, 9, 40)
+    regions = Intervals(contigs=contigs, starts=starts, stops=stops, strands=contigs, columns={})
+    expected, met = [], set()
+    for name, contig_bp in lengths_bp.items():
+        for window in range(grid.n_windows(contig_bp)):
+            start = 3 * window + grid.margin_bp
+            touched = (contigs == name) & (starts < start + grid.span_bp) & (stops > start)
+            expected += [(name, window)] if touched.any() else []
+            met |= set(np.flatnonzero(touched))
+    runs, n_empty = region_runs(grid, lengths_bp, contigs, regions)
+    assert [(name, window) for name, first, after in runs for window in range(first, after)] == expected
+    assert n_empty == 40 - len(met)
 
 
 def test_what_cannot_be_scanned_is_one_line(

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Int64
 from numpy import ndarray
 
@@ -67,9 +68,12 @@ def region_runs(
     margin, span, stride = grid.margin_bp, grid.span_bp, grid.stride_bp
     first = np.maximum((regions.starts - margin - span) // stride + 1, 0)
     after = np.minimum(-((margin - regions.stops) // stride), most)
+    with_any = np.flatnonzero(first < after)
+    # once for all contigs: an assembly may have as many of them as there are regions
+    rows_of = pd.Series(with_any).groupby(contigs[with_any]).indices
     runs: list[Run] = []
-    for name in lengths_bp:
-        rows = np.flatnonzero((contigs == name) & (first < after))
+    for name in filter(rows_of.__contains__, lengths_bp):
+        rows = with_any[rows_of[name]]
         runs += [(name, *run) for run in _merged(first[rows], after[rows])]
     return runs, int(np.count_nonzero(first >= after))
 
