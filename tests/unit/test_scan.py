@@ -143,9 +143,39 @@ def test_regions_of_many_contigs_come_in_the_order_of_the_genome() -> None:
             touched = (contigs == name) & (starts < start + grid.span_bp) & (stops > start)
             expected += [(name, window)] if touched.any() else []
             met |= set(np.flatnonzero(touched))
-    runs, n_empty = region_runs(grid, lengths_bp, contigs, regions)
+    runs, n_empty, n_between = region_runs(grid, lengths_bp, contigs, regions)
     assert [(name, window) for name, first, after in runs for window in range(first, after)] == expected
-    assert n_empty == 40 - len(met)
+    assert (n_empty, n_between) == (40 - len(met), 0)
+
+
+def test_regions_between_windows_are_told_from_those_at_the_end_of_a_contig(
+    student: Student, contigs: dict[str, str], tmp_path: Path
+) -> None:
+    # windows of 32 bp at 0, 50, 100 and 150
+    regions = [("chr1", 31, 33), ("chr1", 32, 50), ("chr1", 140, 141), ("chr1", 182, 205), ("chr1", 10, 11)]
+    (tmp_path / "r.bed").write_text("".join(f"{c}\t{a}\t{b}\n" for c, a, b in regions))
+    save(student, tmp_path / "student")
+    command = [
+        "scan",
+        str(tmp_path / "student"),
+        "--fasta",
+        str(tmp_path / "g.fa"),
+        "--stride",
+        "50",
+        "--quiet",
+    ]
+    command += ["--device", "cpu", "--bed", str(tmp_path / "r.bed"), "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, command)
+    assert result.exception is None, result.output
+    assert "2 regions lie between windows: none touches them; lower --stride" in result.output
+    assert "1 regions lie too near the end of a contig" in result.output
+    assert "1 windows, both strands" in result.output
+    (tmp_path / "r.bed").write_text("chr1\t32\t50\nchr1\t204\t205\n")
+    refused = CliRunner().invoke(app, command).exception
+    assert isinstance(refused, DataError)
+    assert "2 regions; they lie too near the end of a contig or between windows (lower --stride)" in str(
+        refused
+    )
 
 
 def test_what_cannot_be_scanned_is_one_line(
@@ -161,7 +191,9 @@ def test_what_cannot_be_scanned_is_one_line(
     with pytest.raises(DataError, match=r"contigs are not in g.fa, first 'b'"):
         _scan(student, tmp_path, bed=tmp_path / "r.bed")
     (tmp_path / "r.bed").write_text("a\t0\t2\n")
-    with pytest.raises(DataError, match="no window of 32 bp touches"):
+    with pytest.raises(
+        DataError, match=r"no window .* any of its 1 regions; they lie too near the end of a contig$"
+    ):
         _scan(student, tmp_path, bed=tmp_path / "r.bed")
     with pytest.raises(ConfigError, match="--max-n 2"):
         ScanOptions(max_n_fraction=2.0)

@@ -55,6 +55,8 @@ def scan(
         )
     if report.n_empty_regions:
         say(f"{report.n_empty_regions:,} regions lie too near the end of a contig: no window")
+    if report.n_between_regions:
+        say(f"{report.n_between_regions:,} regions lie between windows: none touches them; lower --stride")
     say(f"{report.n_windows:,} windows, both strands (units: {predictor.units}):")
     for file in report.files:
         say(f"  {file}")

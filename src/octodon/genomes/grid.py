@@ -56,8 +56,11 @@ def whole_runs(grid: Grid, lengths_bp: Mapping[str, int]) -> list[Run]:
 
 def region_runs(
     grid: Grid, lengths_bp: Mapping[str, int], contigs: ndarray, regions: Intervals
-) -> tuple[list[Run], int]:
-    """Return the windows whose span touches a region, each once, and the number of regions without any.
+) -> tuple[list[Run], int, int]:
+    """Return the windows whose span touches a region, each once, and how many regions have none.
+
+    These are counted apart: those near the end of a contig, where no window fits, and those between two windows, which a
+    stride longer than a window leaves.
 
     Parameters
     ----------
@@ -66,8 +69,9 @@ def region_runs(
     """
     most = np.array([grid.n_windows(lengths_bp[name]) for name in contigs.tolist()], dtype=np.int64)
     margin, span, stride = grid.margin_bp, grid.span_bp, grid.stride_bp
-    first = np.maximum((regions.starts - margin - span) // stride + 1, 0)
-    after = np.minimum(-((margin - regions.stops) // stride), most)
+    first, after = (regions.starts - margin - span) // stride + 1, -((margin - regions.stops) // stride)
+    between = (first >= after) & (first < most)
+    first, after = np.maximum(first, 0), np.minimum(after, most)
     with_any = np.flatnonzero(first < after)
     # once for all contigs: an assembly may have as many of them as there are regions
     rows_of = pd.Series(with_any).groupby(contigs[with_any]).indices
@@ -75,7 +79,8 @@ def region_runs(
     for name in filter(rows_of.__contains__, lengths_bp):
         rows = with_any[rows_of[name]]
         runs += [(name, *run) for run in _merged(first[rows], after[rows])]
-    return runs, int(np.count_nonzero(first >= after))
+    n_between = int(np.count_nonzero(between))
+    return runs, int(np.count_nonzero(first >= after)) - n_between, n_between
 
 
 def _merged(first: Int64[ndarray, " n"], after: Int64[ndarray, " n"]) -> Iterator[tuple[int, int]]:

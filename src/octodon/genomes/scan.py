@@ -66,6 +66,8 @@ class ScanReport:
         Contigs shorter than a window.
     n_empty_regions : int
         Regions too near the end of a contig for any window.
+    n_between_regions : int
+        Regions between two windows, where the stride is longer than a window.
     notes : tuple of str
         Lines for the user.
     files : tuple of Path
@@ -75,6 +77,7 @@ class ScanReport:
     n_skipped: int
     n_short_contigs: int
     n_empty_regions: int
+    n_between_regions: int
     notes: tuple[str, ...]
     files: tuple[Path, ...]
 
@@ -95,8 +98,9 @@ def scan(
 ) -> ScanReport:
     """Write ``OUT.parquet`` (a row per window and strand) and ``OUT.TARGET.QUANTITY.STRAND.bw`` (one per column).
 
-    Windows start at multiples of the stride, so that a region's windows are those of the whole genome's scan that touch
-    it. On the strand "-" the window's reverse complement is predicted.
+    Windows start at multiples of the stride, so that a region's windows are those of the whole genome's scan whose
+    span touches it: the bases around the centre that a window stands for (``Grid``). On the strand "-" the window's reverse
+    complement is predicted.
 
     Parameters
     ----------
@@ -121,13 +125,13 @@ def scan(
         )
     _refuse_alike(predictor.target_names)
     grid = Grid(length_bp=predictor.model.length, stride_bp=options.stride_bp)
-    runs, n_empty, notes = _runs(grid, genome, options.bed)
-    total = sum(after - first for _, first, after in runs)
+    chosen = _chosen(grid, genome, options.bed)
+    total = sum(after - first for _, first, after in chosen.runs)
     counts = _Counts()
     with _workshop(out) as folder:
         table = folder / "windows.parquet"
         with _Table(table) as write:
-            for frame in _frames(predictor, genome, grid, runs, options, counts):
+            for frame in _frames(predictor, genome, grid, chosen.runs, options, counts):
                 write(frame)
                 if on_windows is not None:
                     on_windows(counts.predicted + counts.skipped, total)
@@ -141,8 +145,9 @@ def scan(
         n_windows=counts.predicted,
         n_skipped=counts.skipped,
         n_short_contigs=sum(not grid.n_windows(length) for length in genome.lengths_bp.values()),
-        n_empty_regions=n_empty,
-        notes=(genome.note, *notes),
+        n_empty_regions=chosen.n_empty,
+        n_between_regions=chosen.n_between,
+        notes=(genome.note, *chosen.notes),
         files=files,
     )
 
@@ -159,8 +164,17 @@ def _workshop(out: Path) -> Iterator[Path]:
         ) from error
 
 
-def _runs(grid: Grid, genome: Genome, bed: Path | None) -> tuple[list[Run], int, list[str]]:
-    n_empty, notes = 0, []
+@dataclass(frozen=True, kw_only=True)
+class _Chosen:
+    """The windows to predict, the regions without any, and lines for the user."""
+
+    runs: list[Run]
+    n_empty: int = 0
+    n_between: int = 0
+    notes: tuple[str, ...] = ()
+
+
+def _chosen(grid: Grid, genome: Genome, bed: Path | None) -> _Chosen:
     if bed is None:
         runs = whole_runs(grid, genome.lengths_bp)
         if not runs:
@@ -168,16 +182,17 @@ def _runs(grid: Grid, genome: Genome, bed: Path | None) -> tuple[list[Run], int,
             raise DataError(
                 f"{genome.path}: no window; the longest contig has {longest:,} bp, the model reads {grid.length_bp:,} bp"
             )
-        return runs, n_empty, notes
+        return _Chosen(runs=runs)
     regions = read_intervals(bed)
     contigs, note = contigs_on(genome, regions.contigs, str(bed))
-    runs, n_empty = region_runs(grid, genome.lengths_bp, contigs, regions)
+    runs, n_empty, n_between = region_runs(grid, genome.lengths_bp, contigs, regions)
     if not runs:
+        why = {"too near the end of a contig": n_empty, "between windows (lower --stride)": n_between}
         raise DataError(
-            f"{bed}: no window of {grid.length_bp:,} bp touches any of the {n_empty:,} regions; they lie beyond or at the ends "
-            f"of contigs shorter than that"
+            f"{bed}: no window of {grid.length_bp:,} bp for any of its {n_empty + n_between:,} regions; they lie "
+            + " or ".join(place for place, count in why.items() if count)
         )
-    return runs, n_empty, [note] if note else []
+    return _Chosen(runs=runs, n_empty=n_empty, n_between=n_between, notes=(note,) if note else ())
 
 
 def _frames(
