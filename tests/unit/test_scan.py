@@ -114,6 +114,9 @@ def test_regions_give_the_windows_of_the_whole_scan_that_touch_them(
     expected = whole[touched].sort_values(key, ignore_index=True)
     pd.testing.assert_frame_equal(some.sort_values(key, ignore_index=True), expected, atol=1e-6)
     assert report.n_empty_regions == 2  # chr2:0-5 and chr1:203-205 lie at the ends
+    assert report.n_short_contigs == 0  # no region names the contig tiny
+    (tmp_path / "r.bed").write_text("1\t60\t61\ntiny\t3\t5\n")
+    assert _scan(student, tmp_path, "some", bed=tmp_path / "r.bed")[0].n_short_contigs == 1
     assert any("'1' is 'chr1'" in note for note in report.notes)
     assert len(contigs) == 3
 

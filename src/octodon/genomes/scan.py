@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +63,7 @@ class ScanReport:
     n_skipped : int
         Windows with too many N.
     n_short_contigs : int
-        Contigs shorter than a window.
+        Contigs shorter than a window, among those that regions name, or among all without regions.
     n_empty_regions : int
         Regions too near the end of a contig for any window.
     n_between_regions : int
@@ -144,7 +144,7 @@ def scan(
     return ScanReport(
         n_windows=counts.predicted,
         n_skipped=counts.skipped,
-        n_short_contigs=sum(not grid.n_windows(length) for length in genome.lengths_bp.values()),
+        n_short_contigs=sum(not grid.n_windows(genome.lengths_bp[name]) for name in chosen.contigs),
         n_empty_regions=chosen.n_empty,
         n_between_regions=chosen.n_between,
         notes=(genome.note, *chosen.notes),
@@ -166,9 +166,10 @@ def _workshop(out: Path) -> Iterator[Path]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Chosen:
-    """The windows to predict, the regions without any, and lines for the user."""
+    """The windows to predict, the contigs that were asked for, the regions without windows, and lines for the user."""
 
     runs: list[Run]
+    contigs: Collection[str]
     n_empty: int = 0
     n_between: int = 0
     notes: tuple[str, ...] = ()
@@ -182,7 +183,7 @@ def _chosen(grid: Grid, genome: Genome, bed: Path | None) -> _Chosen:
             raise DataError(
                 f"{genome.path}: no window; the longest contig has {longest:,} bp, the model reads {grid.length_bp:,} bp"
             )
-        return _Chosen(runs=runs)
+        return _Chosen(runs=runs, contigs=genome.lengths_bp)
     regions = read_intervals(bed)
     contigs, note = contigs_on(genome, regions.contigs, str(bed))
     runs, n_empty, n_between = region_runs(grid, genome.lengths_bp, contigs, regions)
@@ -192,7 +193,13 @@ def _chosen(grid: Grid, genome: Genome, bed: Path | None) -> _Chosen:
             f"{bed}: no window of {grid.length_bp:,} bp for any of its {n_empty + n_between:,} regions; they lie "
             + " or ".join(place for place, count in why.items() if count)
         )
-    return _Chosen(runs=runs, n_empty=n_empty, n_between=n_between, notes=(note,) if note else ())
+    return _Chosen(
+        runs=runs,
+        contigs=set(contigs.tolist()),
+        n_empty=n_empty,
+        n_between=n_between,
+        notes=(note,) if note else (),
+    )
 
 
 def _frames(
