@@ -220,3 +220,8 @@ def test_the_command(student: Student, contigs: dict[str, str], tmp_path: Path) 
     assert f"{n_whole - 5} windows, both strands" in result.output
     assert "5 windows skipped: more than 5% N" in result.output
     assert "1 contigs are shorter than the model's 32 bp" in result.output
+    command += ["--max-n", "0.002", "--out", str(tmp_path / "out"), "--quiet", "--device", "cpu"]
+    assert "windows skipped: more than 0.2% N" in CliRunner().invoke(app, command).output
+    (tmp_path / "g.fa").write_text(">a\n" + "N" * 100 + "\n")
+    with pytest.raises(DataError, match=r"all 7 windows have more than 0\.2% N"):
+        CliRunner().invoke(app, command, catch_exceptions=False)

@@ -48,7 +48,7 @@ def scan(
     for note in report.notes:
         say(note)
     if report.n_skipped:
-        say(f"{report.n_skipped:,} windows skipped: more than {max_n:.0%} N")
+        say(f"{report.n_skipped:,} windows skipped: more than {100 * max_n:g}% N")
     if report.n_short_contigs:
         say(
             f"{report.n_short_contigs:,} contigs are shorter than the model's {predictor.model.length} bp: no window"

@@ -137,7 +137,7 @@ def scan(
                     on_windows(counts.predicted + counts.skipped, total)
         if not counts.predicted:
             raise DataError(
-                f"{genome.path}: all {counts.skipped:,} windows have more than {options.max_n_fraction:.0%} N; raise --max-n, "
+                f"{genome.path}: all {counts.skipped:,} windows have more than {100 * options.max_n_fraction:g}% N; raise --max-n, "
                 f"or choose other regions"
             )
         files = _publish(table, out, grid, genome)
