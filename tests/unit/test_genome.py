@@ -96,6 +96,41 @@ def test_a_large_file_without_index_is_refused(tmp_path: Path, monkeypatch: pyte
         open_genome(tmp_path / "g.fa")
 
 
+def test_what_is_no_genome_is_said_before_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("octodon.data.genome.MOST_BYTES_WITHOUT_INDEX", 10)
+    (tmp_path / "g.2bit").write_bytes(b"\x43\x27\x41\x1a" + bytes(40))
+    with pytest.raises(DataError, match=r"g\.2bit: starts with b'C', expected '>' \(FASTA\)"):
+        open_genome(tmp_path / "g.2bit")
+
+
+def test_the_part_of_an_index_that_is_missing_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("octodon.data.genome.MOST_BYTES_WITHOUT_INDEX", 10)
+    path = _bgzipped(tmp_path / "g.fa", FASTA)
+    with pytest.raises(DataError, match=r"no index \(g\.fa\.gz\.fai and g\.fa\.gz\.gzi\), and too large"):
+        open_genome(path)
+    Path(f"{path}.fai").write_text("chr1\t20\t12\t10\t11\n")
+    with pytest.raises(DataError, match=r"no index \(g\.fa\.gz\.gzi\), and too large"):
+        open_genome(path)
+
+
+@pytest.mark.parametrize("piece_bytes", [1, 7, 1 << 20])
+def test_a_genome_is_read_in_pieces(
+    tmp_path: Path, piece_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("octodon.data.genome._PIECE_BYTES", piece_bytes)
+    tracemalloc.start()
+    try:
+        with open_genome(_write(tmp_path / "g.fa", "\n \n" + FASTA)) as genome:
+            assert decode(genome.fetch("chr1", 0, 20)[None]) == [CHR1]
+            assert decode(genome.fetch("2", 0, 10)[None]) == ["TTTTGGGGCC"]
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 1 << 25  # and not the most that may be read
+
+
 def _write(path: Path, text: str) -> Path:
     path.write_text(text, newline="")
     return path

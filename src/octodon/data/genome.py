@@ -22,6 +22,7 @@ from octodon.seq.codes import INVALID_CODE, N_CODE, codes_from_bytes
 MOST_BYTES_WITHOUT_INDEX = 1 << 29
 """A file without an index is read whole, one byte of memory a base, up to this size: bacteria and yeast, no mammal."""
 _PIECE_BP = 1 << 20
+_PIECE_BYTES = 1 << 20
 _CODE_OF_LETTER = codes_from_bytes(np.arange(256, dtype=np.uint8))
 # Letters that stand for several bases (IUPAC, NC-IUB 1984): no one base to a model, so N.
 _CODE_OF_LETTER[np.frombuffer(b"RYSWKMBDHVryswkmbdhv", dtype=np.uint8)] = N_CODE
@@ -129,9 +130,8 @@ def open_genome(path: str | Path) -> Genome:
     with reading(file), file.open("rb") as stream:
         zipped = stream.read(2) == GZIP_MAGIC
     needed = [f"{file}.fai", *([f"{file}.gzi"] if zipped else [])]
-    if all(Path(name).is_file() for name in needed):
-        return _indexed(file, zipped)
-    return _whole(file)
+    missing = [Path(name).name for name in needed if not Path(name).is_file()]
+    return _whole(file, " and ".join(missing)) if missing else _indexed(file, zipped)
 
 
 def _indexed(file: Path, zipped: bool) -> Genome:
@@ -172,19 +172,30 @@ def _indexed(file: Path, zipped: bool) -> Genome:
     )
 
 
-def _whole(file: Path) -> Genome:
+def _content(file: Path, missing: str) -> bytearray:
+    """Return what comes after the first ">"; that it is there is looked at first, whatever the size of the file."""
     with open_binary(file) as stream:
-        content = stream.read(MOST_BYTES_WITHOUT_INDEX + 1)
-    if len(content) > MOST_BYTES_WITHOUT_INDEX:
+        content = bytearray()
+        while not content and (piece := stream.read(_PIECE_BYTES)):
+            content += piece.lstrip()
+        if not content.startswith(b">"):
+            raise DataError(f"{file}: starts with {bytes(content[:1])!r}, expected '>' (FASTA)")
+        n_bytes = max(len(content), file.stat().st_size)  # all of a plain file; a packed one holds more
+        while n_bytes <= MOST_BYTES_WITHOUT_INDEX and (piece := stream.read(_PIECE_BYTES)):
+            content += piece
+            n_bytes = max(n_bytes, len(content))
+    if n_bytes > MOST_BYTES_WITHOUT_INDEX:
         raise DataError(
-            f"{file}: no index ({file.name}.fai), and too large to be read whole (more than "
-            f"{MOST_BYTES_WITHOUT_INDEX >> 20} MiB); make it: samtools faidx {file} (bgzip it first if it is plain gzip)"
+            f"{file}: no index ({missing}), and too large to be read whole (more than {MOST_BYTES_WITHOUT_INDEX >> 20} MiB); make "
+            f"it: samtools faidx {file} (bgzip it first if it is plain gzip)"
         )
-    content = content.lstrip()
-    if content[:1] != b">":
-        raise DataError(f"{file}: starts with {content[:1]!r}, expected '>' (FASTA)")
+    del content[:1]
+    return content
+
+
+def _whole(file: Path, missing: str) -> Genome:
     contigs: dict[str, ndarray] = {}
-    for record in content[1:].split(b"\n>"):
+    for record in _content(file, missing).split(b"\n>"):
         header, _, bases = record.partition(b"\n")
         words = header.split()
         name = words[0].decode("utf-8", "replace") if words else ""
