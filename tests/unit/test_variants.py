@@ -641,6 +641,15 @@ def test_rows_without_a_name_are_counted_through_all_blocks(
     assert sum(made) == 200  # no name is made again for each later block
 
 
+def test_a_pair_without_an_id_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = ["v\tACGT\tACGA"] * 40
+    rows[30] = "\tACGT\tACGA"
+    (tmp_path / "p.tsv").write_text("\n".join(["name\tref\talt", *rows]))
+    monkeypatch.setattr("octodon.data._batches._BLOCK_BYTES", 100)
+    with pytest.raises(DataError, match=r"p\.tsv: row 31 has an empty id"):
+        list(read_pairs(tmp_path / "p.tsv", "ref", "alt", "name", 4))
+
+
 def test_what_cannot_be_scored_is_one_line(fasta: Path, tmp_path: Path) -> None:
     def refused(*records: str, out: str = "o.tsv", **options: Any) -> str:
         with open_genome(fasta) as genome, pytest.raises(OctodonError) as caught:

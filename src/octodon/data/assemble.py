@@ -146,8 +146,14 @@ def refuse_duplicates(ids: ndarray, where: str) -> None:
             f"{where}: rows {earlier + 1} and {first + 1} have the same id {str(ids[first])!r} ({len(again)} "
             f"repeats in all); ids must be unique"
         )
-    if len(ids) and ids[order[0]] == "":
-        raise DataError(f"{where}: row {order[0] + 1} has an empty id; give every row one")
+    refuse_empty_ids(ids, where)
+
+
+def refuse_empty_ids(ids: ndarray, where: str, first_row: int = 0) -> None:
+    """Raise DataError naming the first row without an id; ``first_row`` is the number of rows before these."""
+    empty = np.flatnonzero(ids == "")
+    if len(empty):
+        raise DataError(f"{where}: row {first_row + empty[0] + 1} has an empty id; give every row one")
 
 
 def _means(measured: Measurements, n: int) -> ndarray:

@@ -12,11 +12,11 @@ from numpy import ndarray
 from octodon.data._arrow import texts_of
 from octodon.data._batches import TEXT
 from octodon.data._files import existing_file, plain_suffix
-from octodon.data.assemble import row_ids
+from octodon.data.assemble import refuse_empty_ids, row_ids
 from octodon.data.formats.fasta import FASTA_SUFFIXES, fasta_blocks
 from octodon.data.formats.table import coded_batches
 from octodon.data.lengths import LengthPolicy, PolicyName, as_policy
-from octodon.errors import ConfigError, DataError
+from octodon.errors import ConfigError
 
 Chunk = tuple[ndarray, ndarray]
 
@@ -84,9 +84,7 @@ def _table_blocks(
             ids = row_ids(len(codes), first=n_rows + 1)
         else:
             ids = texts_of([batch.column(id)])
-            empty = np.flatnonzero(ids == "")
-            if len(empty):
-                raise DataError(f"{path}: row {n_rows + empty[0] + 1} has an empty id; give every row one")
+            refuse_empty_ids(ids, str(path), n_rows)
         n_rows += len(codes)
         yield ids, codes
 

@@ -10,7 +10,7 @@ from numpy import ndarray
 
 from octodon.data._arrow import Coder, texts_of
 from octodon.data._batches import TEXT, table_batches
-from octodon.data.assemble import row_ids
+from octodon.data.assemble import refuse_empty_ids, row_ids
 from octodon.data.lengths import LengthPolicy
 
 Pairs = tuple[ndarray, ndarray, ndarray]
@@ -23,7 +23,7 @@ def read_pairs(path: Path, ref: str, alt: str, id: str | None, length_bp: int) -
     Raises
     ------
     DataError
-        A missing file or column, a letter that is no base, a sequence of another length than ``length_bp``.
+        A missing file or column, an empty id, a letter that is no base, a sequence of another length than ``length_bp``.
     """
     policy = LengthPolicy(length_bp=length_bp)
     coders = [Coder(policy, f"{path}: column {name!r}") for name in (ref, alt)]
@@ -33,6 +33,7 @@ def read_pairs(path: Path, ref: str, alt: str, id: str | None, length_bp: int) -
             coder.column(batch.column(name)) for coder, name in zip(coders, (ref, alt), strict=True)
         )
         ids = row_ids(len(refs), first=n + 1) if id is None else texts_of([batch.column(id)])
+        refuse_empty_ids(ids, str(path), n)
         n += len(refs)
         for at in range(0, len(refs), 4096):
             yield ids[at : at + 4096], refs[at : at + 4096], np.ascontiguousarray(alts[at : at + 4096])
