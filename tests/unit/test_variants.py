@@ -367,6 +367,29 @@ def test_a_model_that_cannot_tell_gives_no_std() -> None:
     assert effects.z is effects.sign_prob is effects.interval(0.9) is None
 
 
+def test_what_a_model_that_cannot_tell_leaves_out_is_said(fasta: Path, tmp_path: Path) -> None:
+    alone, vcf = LinearEnsemble(members=1), _vcf(tmp_path, _snv(30))
+    (tmp_path / "p.tsv").write_text(f"ref\talt\n{BASES[:LENGTH]}\t{BASES[1 : LENGTH + 1]}\n")
+    with open_genome(fasta) as genome:
+        reports = [
+            score_vcf(alone, vcf, genome, tmp_path / "vcf.tsv", VariantOptions(null=0)),
+            score_pairs(alone, tmp_path / "p.tsv", tmp_path / "pairs.tsv", VariantOptions(null=0)),
+        ]
+        with pytest.raises(ConfigError, match=r"--level 0\.8: this model cannot tell .* leave it out"):
+            score_vcf(alone, vcf, genome, tmp_path / "o.tsv", VariantOptions(level=0.8))
+        with pytest.raises(ConfigError, match=r"--level 0\.8: this model cannot tell .* leave it out"):
+            score_pairs(alone, tmp_path / "p.tsv", tmp_path / "o.tsv", VariantOptions(level=0.8))
+        able = score_vcf(LinearEnsemble(), vcf, genome, tmp_path / "able.tsv", VariantOptions(null=0))
+    columns = "effect_epistemic_std, effect_lower, effect_upper, sign_prob, z"
+    known = pd.read_csv(tmp_path / "able.tsv", sep="\t").columns
+    for report, name in zip(reports, ("vcf.tsv", "pairs.tsv"), strict=True):
+        assert any(note.startswith(f"no {columns}: this model cannot tell") for note in report.notes)
+        missing = {f"{target}_{column}" for target in "ab" for column in columns.split(", ")}
+        assert missing <= set(known)
+        assert not missing & set(pd.read_csv(tmp_path / name, sep="\t").columns)
+    assert not any("cannot tell" in note for note in able.notes)
+
+
 def _student(head: str) -> Student:
     options = {"width": 0.05}
     model = ModelConfig(backbone="deepstarr", length=BP, n_targets=2, head=head, options=options)
@@ -737,8 +760,12 @@ def test_bad_input_is_one_line_and_exit_code_2(
             "--ref-column, --id: for --table",
         ),
         (("--table", "p.tsv", "--max-ref-mismatch", "0.5"), "--max-ref-mismatch: for --vcf"),
+        (
+            ("--table", "p.tsv", "--null", "0", "--seed", "1"),
+            "--seed draws random mutations, of which --null 0",
+        ),
     ],
 )
-def test_options_of_the_other_input_are_refused_not_ignored(given: tuple[str, ...], refused: str) -> None:
+def test_options_that_would_change_nothing_are_refused(given: tuple[str, ...], refused: str) -> None:
     with pytest.raises(ConfigError, match=refused):
         CliRunner().invoke(app, ["variants", "nowhere", *given, "--out", "o.tsv"], catch_exceptions=False)

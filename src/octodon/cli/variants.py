@@ -78,10 +78,14 @@ def variants(
         ),
     ] = 1000,
     level: Annotated[
-        float,
-        typer.Option("--level", metavar="SHARE", help="Level of the interval of the effect (0.95 = 95 %)."),
-    ] = 0.95,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same random mutations.")] = 0,
+        float | None,
+        typer.Option(
+            "--level", metavar="SHARE", help="Level of the interval of the effect (0.9 = 90 %); default 0.95."
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Same seed, same random mutations; default 0.")
+    ] = None,
     device: DeviceOption = Device.AUTO,
     backbone: Backbone = None,
     quiet: Quiet = False,
@@ -101,6 +105,10 @@ def variants(
         raise ConfigError(
             f"variants: {', '.join(given)}: for {'--table' if table is None else '--vcf'}; leave it out"
         )
+    if seed is not None and null == 0:
+        raise ConfigError(
+            "variants: --seed draws random mutations, of which --null 0 makes none; leave it out"
+        )
     options = VariantOptions(
         offsets_bp=_offsets(offsets),
         edge=edge.value,
@@ -108,7 +116,7 @@ def variants(
         max_ref_mismatch=0.01 if max_ref_mismatch is None else max_ref_mismatch,
         null=null,
         level=level,
-        seed=seed,
+        seed=0 if seed is None else seed,
         device=device.value,
     )
     predictor = load(bundle, backbone=backbone)

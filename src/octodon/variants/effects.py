@@ -93,6 +93,12 @@ def effects_of(
     )
 
 
+def knows_std(predictor: Predictor, device: str = "auto") -> bool:
+    """Return whether the model can tell how sure it is of a difference; one sequence is asked about."""
+    one = np.zeros((1, 1, predictor.model.length), dtype=np.uint8)
+    return effects_of(predictor, one, one, device=device).epistemic_std is not None
+
+
 def _block(predictor: Predictor, ref: ndarray, alt: ndarray, both_strands: bool, device: str) -> Effects:
     windows = np.stack([ref, alt])
     if both_strands:

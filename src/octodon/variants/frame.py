@@ -23,6 +23,8 @@ MEANINGS: Mapping[str, str] = {
     "z": "effect over its std",
     "null_percentile": "share of random mutations of shuffled sequences with at most this absolute effect, in percent",
 }
+OF_STD = ("effect_epistemic_std", "effect_lower", "effect_upper", "sign_prob", "z")
+"""Of them those that only a model has which can tell how sure it is of a difference."""
 OOD_MEANINGS: Mapping[str, str] = {
     "ref_ood_score": "how unusual the reference sequence is: percentile among the training sequences",
     "alt_ood_score": "how unusual the alternative sequence is: percentile among the training sequences",

@@ -23,8 +23,8 @@ from octodon.registry import suggest
 from octodon.seeds import derive_seed
 from octodon.seq.codes import has_few_n
 from octodon.seq.coordinates import match_contigs
-from octodon.variants.effects import Effects, effects_of
-from octodon.variants.frame import effects_frame, variants_frame
+from octodon.variants.effects import Effects, effects_of, knows_std
+from octodon.variants.frame import OF_STD, effects_frame, variants_frame
 from octodon.variants.null import Null, shuffled_null
 from octodon.variants.pairs import Pairs, read_pairs
 from octodon.variants.read import Variants, contig_lengths, read_variants
@@ -38,6 +38,7 @@ NO_WINDOW = "window leaves its contig"
 TOO_LONG = "allele longer than the model's window"
 MANY_N = "more than 5% N around the variant"
 _MOST_N = 0.05
+_LEVEL = 0.95
 Row = TypeVar("Row")
 
 
@@ -55,8 +56,8 @@ class VariantOptions:
         Share of REF alleles (0 to 1) that may differ from the FASTA; they are left out and counted. Above, all is refused.
     null : int
         Random mutations behind the percentile, each in a shuffled sequence of its own; 0 = no percentile.
-    level : float
-        Of the interval of the effect.
+    level : float, optional
+        Of the interval of the effect, by default 0.95; refused where the model has none.
     seed : int
         Of the null.
     device : str
@@ -67,12 +68,12 @@ class VariantOptions:
     both_strands: bool = False
     max_ref_mismatch: float = 0.01
     null: int = 1000
-    level: float = 0.95
+    level: float | None = None
     seed: int = 0
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        if not 0 < self.level < 1:
+        if self.level is not None and not 0 < self.level < 1:
             raise ConfigError(f"--level {self.level}: expected above 0 and below 1")
         if not 0 <= self.max_ref_mismatch <= 1:
             raise ConfigError(f"--max-ref-mismatch {self.max_ref_mismatch}: expected a fraction from 0 to 1")
@@ -120,7 +121,7 @@ def score_vcf(
     Raises
     ------
     ConfigError
-        An option out of range, an output of another kind.
+        An option out of range or without meaning for the model, an output of another kind.
     DataError
         Unreadable or empty input, no contig in common, too many REF alleles that differ from the FASTA (with a diagnosis),
         no allele that can be scored.
@@ -133,6 +134,7 @@ def score_vcf(
     windows = WindowOptions(
         length_bp=predictor.model.length, offsets_bp=options.offsets_bp, edge=options.edge
     )
+    level, unsure = _level(predictor, options)
     survey = _survey(vcf, genome, options)
     null = _null(predictor, survey.sample, genome, windows, options)
     skipped: Counter[str] = Counter()
@@ -143,13 +145,13 @@ def score_vcf(
             done += len(variants)
             if effects is not None:
                 scored += len(kept)
-                frame = effects_frame(effects, predictor.target_names, null, options.level)
+                frame = effects_frame(effects, predictor.target_names, null, level)
                 write(pd.concat([variants_frame(kept), frame], axis=1))
             if on_variants is not None:
                 on_variants(done, survey.n_alleles)
         if not scored:
             raise DataError(f"{vcf}: no variant could be scored: {_in_words(skipped)}")
-    notes = [genome.note, renaming_note(survey.names), survey.check.line()]
+    notes = [genome.note, renaming_note(survey.names), survey.check.line(), unsure]
     if options.null and null is None:
         notes.append(
             "no null_percentile: no variant has surroundings wide enough, with few N, to be shuffled"
@@ -173,7 +175,7 @@ def score_pairs(
     Raises
     ------
     ConfigError
-        An option out of range or without meaning for sequences, an output of another kind.
+        An option out of range or without meaning for sequences or the model, an output of another kind.
     DataError
         An unreadable table, a column that is not there, a letter that is no base, sequences of another length.
     RunError
@@ -186,6 +188,7 @@ def score_pairs(
         raise ConfigError(
             "--offsets and --edge move windows on a genome; a table of sequences has none: leave them out"
         )
+    level, unsure = _level(predictor, options)
     pairs = partial(read_pairs, table, ref, alt, id, predictor.model.length)
     null, done = _null_of_pairs(predictor, pairs(), options), 0
     with effect_writer(out, suffix) as write:
@@ -197,16 +200,33 @@ def score_pairs(
                 both_strands=options.both_strands,
                 device=options.device,
             )
-            frame = effects_frame(effects, predictor.target_names, null, options.level)
+            frame = effects_frame(effects, predictor.target_names, null, level)
             frame.insert(0, "id", ids)
             write(frame)
             done += len(ids)
             if on_variants is not None:
                 on_variants(done, None)
-    notes = []
+    notes = [unsure]
     if options.null and null is None:
         notes.append("no null_percentile: no reference has a base to be shuffled")
-    return VariantReport(n_scored=done, skipped={}, notes=tuple(notes))
+    return VariantReport(n_scored=done, skipped={}, notes=tuple(filter(None, notes)))
+
+
+def _level(predictor: Predictor, options: VariantOptions) -> tuple[float, str]:
+    """Return the level of the interval, and a note on the columns that the model cannot give ("" if it gives all).
+
+    Raises
+    ------
+    ConfigError
+        For the level of an interval that there will not be.
+    """
+    if knows_std(predictor, options.device):
+        return _LEVEL if options.level is None else options.level, ""
+    why = "this model cannot tell how sure it is of a difference"
+    if options.level is not None:
+        raise ConfigError(f"--level {options.level:g}: {why}, so that there is no interval; leave it out")
+    note = f"no {', '.join(OF_STD)}: {why}; that takes several members without an epistemic std of their own, or a student with "
+    return _LEVEL, note + "distill.effects"
 
 
 def _null_of_pairs(predictor: Predictor, pairs: Iterator[Pairs], options: VariantOptions) -> Null | None:
