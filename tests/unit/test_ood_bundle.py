@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny
+import torch
 from tiny import LENGTH, ensemble, examples
 from typer.testing import CliRunner
 
@@ -17,7 +18,7 @@ from octodon.distillation.student import Student
 from octodon.errors import BundleError, DataError, RunError
 from octodon.models.observe import features_in_batches
 from octodon.ood import scores
-from octodon.predict.ood import fit_ood
+from octodon.predict.ood import fit_ood, ood_percentile
 from octodon.predict.stream import predict_file
 from octodon.seq.codes import decode, random_codes
 
@@ -117,6 +118,16 @@ def test_a_single_member_has_no_epistemic_score() -> None:
     alone = replace(ensemble(), members=ensemble().members[:1])
     with pytest.raises(DataError, match="needs an epistemic std"):
         fit_ood(alone, examples(100), score="epistemic", device="cpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+@pytest.mark.parametrize("score", ["knn", "mahalanobis", "epistemic"])
+def test_a_gpu_that_is_asked_for_must_be_there(student: Student, score: str) -> None:
+    with pytest.raises(RunError, match="sees no GPU"):
+        fit_ood(student, examples(100), score=score, device="cuda")
+    made = fit_ood(student, examples(100), score=score, device="cpu")
+    with pytest.raises(RunError, match="sees no GPU"):
+        ood_percentile(made, POLY_A, device="cuda")
 
 
 def test_the_command_fits_into_the_bundle(student: Student, tmp_path: Path) -> None:

@@ -45,14 +45,14 @@ class Trained:
         return Answers(
             members=members,
             students=[one.predict(rows.codes, ids, device=device, calibrated=False) for one in self.students],
-            ood=None if members is None else self._ood_score(members, rows),
+            ood=None if members is None else self._ood_score(members, rows, device),
         )
 
-    def _ood_score(self, members: MemberPredictions, rows: Examples) -> ndarray | None:
+    def _ood_score(self, members: MemberPredictions, rows: Examples, device: str) -> ndarray | None:
         if self.detector is None:
             return None
         whole = members.combine() if isinstance(self.detector, Ensemble) else None
-        return ood_percentile(self.detector, rows.codes, whole)
+        return ood_percentile(self.detector, rows.codes, whole, device=device)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -12,10 +12,11 @@ from numpy import ndarray
 from octodon.data.examples import Examples
 from octodon.distillation.student import Student
 from octodon.ensemble.ensemble import Ensemble, check_length
+from octodon.ensemble.workers import pick_device
 from octodon.errors import DataError
 from octodon.models.model import Model
 from octodon.models.observe import observe
-from octodon.ood import scores
+from octodon.ood import Observed, scores
 from octodon.ood.detector import DEFAULT_SCORE, DEFAULT_THRESHOLD, fit_detector
 from octodon.records import Prediction
 from octodon.seeds import derive_seed
@@ -47,6 +48,8 @@ def fit_ood(
         See ``octodon list ood``.
     threshold : float
         Percentile among the training sequences from which one is flagged.
+    device : str
+        Where the score needs a prediction or features: "auto" (a GPU where there is one), "cpu" or "cuda".
 
     Raises
     ------
@@ -56,6 +59,8 @@ def fit_ood(
         Fewer than 20 sequences, or something that the model does not give.
     BundleError
         Sequences of another length than the model's.
+    RunError
+        A GPU is asked for that is not there.
     """
     if isinstance(data, Examples):
         codes = (data if data.splits is None else data.subset("train")).codes
@@ -73,7 +78,7 @@ def fit_ood(
             raise DataError(
                 f"ood: the score {score!r} needs an epistemic std, which this model does not give"
             )
-    reference = observe(needs, said, codes, first_network(model))
+    reference = _observed(model, needs, said, codes, device)
     detector = fit_detector(reference, score, threshold=threshold, seed=derive_seed(seed, "ood", score))
     return replace(model, detector=detector)
 
@@ -83,8 +88,19 @@ def first_network(model: Student | Ensemble) -> Model:
     return model.network if isinstance(model, Student) else model.network(0)
 
 
+def _observed(
+    model: Student | Ensemble, needs: str, said: Prediction | None, codes: UInt8[ndarray, "n l"], device: str
+) -> Observed:
+    network = first_network(model)
+    return observe(needs, said, codes, network.to(pick_device(device)) if needs == "features" else network)
+
+
 def ood_percentile(
-    model: Student | Ensemble, codes: UInt8[ndarray, "n l"], said: Prediction | None = None
+    model: Student | Ensemble,
+    codes: UInt8[ndarray, "n l"],
+    said: Prediction | None = None,
+    *,
+    device: str = "auto",
 ) -> Float[ndarray, " n"]:
     """Return how unlike the training sequences each is, by the model's detector: what ``predict`` gives as ``ood_score``.
 
@@ -92,9 +108,11 @@ def ood_percentile(
     ----------
     said : Prediction, optional
         What the model says of them; without it the model is asked where its detector needs that.
+    device : str
+        As in ``fit_ood``.
     """
     assert model.detector is not None
     needs = model.detector.needs
     if needs == "epistemic_std" and said is None:
-        said = replace(model, detector=None).predict(codes, calibrated=False)
-    return model.detector.percentile(observe(needs, said, codes, first_network(model)))
+        said = replace(model, detector=None).predict(codes, device=device, calibrated=False)
+    return model.detector.percentile(_observed(model, needs, said, codes, device))
