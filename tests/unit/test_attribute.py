@@ -16,7 +16,7 @@ from octodon.errors import BundleError, ConfigError, DataError
 from octodon.models.combine import combine
 from octodon.models.heads import Moments
 from octodon.records import MemberPredictions
-from octodon.seq.codes import random_codes
+from octodon.seq.codes import N_CODE, random_codes
 from octodon.seq.onehot import one_hot
 
 CODES = random_codes((3, tiny.LENGTH), np.random.default_rng(5))
@@ -94,6 +94,20 @@ def test_observed_effects_and_centred_maps() -> None:
     assert found.effects[row, base, position] == 0
     np.testing.assert_allclose(found.maps.mean(1), 0, atol=1e-6)
     np.testing.assert_allclose(centred(found.maps + 3), found.maps, atol=1e-5)
+
+
+def test_effects_are_those_of_the_mutations_and_unknown_at_an_n() -> None:
+    codes = CODES[:1].copy()
+    codes[0, 3] = N_CODE
+    model = tiny.ensemble()
+    found = attribute(model, codes, method="ism", target="gc")
+    mutants = np.repeat(codes, 4, axis=0)
+    mutants[:, 7] = range(4)
+    said, own = (model.predict(some, device="cpu").mean[:, 0] for some in (mutants, codes))
+    np.testing.assert_allclose(found.effects[0, :, 7], said - own, atol=1e-6)
+    assert np.isnan(found.effects[0, :, 3]).all()
+    assert np.isfinite(np.delete(found.effects, 3, axis=2)).all()
+    assert found.effects.dtype == np.float32
 
 
 @pytest.mark.parametrize(

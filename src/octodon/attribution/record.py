@@ -9,6 +9,7 @@ from jaxtyping import Float, Float32, UInt8
 from numpy import ndarray
 
 from octodon.errors import DataError
+from octodon.seq.codes import N_CODE
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -80,8 +81,9 @@ class Attribution:
 
     @property
     def effects(self) -> Float[ndarray, "n 4 l"]:
-        """Each base's value minus that of the base that is there: for method "ism" the effect of the mutation."""
-        return self.maps - self.observed[:, None]
+        """Each base's value minus that of the base that is there: for method "ism" the effect of the mutation; NaN at an N."""
+        own = np.where(self.codes == N_CODE, np.float32(np.nan), self.observed)
+        return self.maps - own[:, None]
 
 
 def one_hot_of(codes: UInt8[ndarray, "n l"]) -> Float32[ndarray, "n 4 l"]:

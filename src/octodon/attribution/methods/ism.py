@@ -19,7 +19,7 @@ from octodon.attribution.scalar import Scalar
 class SaturationMutagenesis(Method):
     """The output with each base at each position, minus the mean over the four bases (tangermeme's convention).
 
-    ``Attribution.effects`` are the effects of the mutations, f(mutant) - f(x).
+    ``Attribution.effects`` are the effects of the mutations, f(mutant) - f(x); NaN at an N, where no base's map is f(x).
 
     Parameters
     ----------
