@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from finished_run import write_run
 
 from octodon.errors import RunError
 from octodon.experiment import attribution_study, shift
@@ -14,6 +15,7 @@ from octodon.experiment.beside import add_beside
 from octodon.experiment.config import ExperimentConfig, dump, resolve
 from octodon.experiment.folder import RunFolder, claim
 from octodon.experiment.prepare import describe, prepare
+from octodon.experiment.sweep import run_sweep
 from octodon.experiment.validate import identify_code
 from octodon.seq.codes import decode, random_codes
 
@@ -105,3 +107,20 @@ def test_a_calibration_method_that_did_not_fit_may_be_changed_until_the_run_is_f
     (folder / "results" / "complete.json").write_text("{}")
     with pytest.raises(RunError, match="another configuration"), claim(folder, changed(method="scaling")):
         pass
+
+
+@pytest.mark.parametrize("left", ["config.toml", "results/complete.json"])
+def test_a_sweep_does_not_write_over_the_metrics_of_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: str
+) -> None:
+    run = write_run(tmp_path / "run", n=20)
+    for mark in {"config.toml", "results/complete.json"} - {left}:
+        (run / mark).unlink()
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    monkeypatch.setattr("octodon.experiment.sweep.run_experiment", lambda *_, **__: pytest.fail("it runs"))
+    with pytest.raises(
+        RunError, match=r"--out .*run: holds a run; choose another folder, nothing is written"
+    ):
+        run_sweep(_write(tmp_path / "x.tsv", SPLITS), [0.5, 1.0], run)
+    after = {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.name != ".lock"}
+    assert after == before

@@ -22,15 +22,13 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def claim(out: Path, config_toml: str) -> Iterator[RunFolder]:
-    """Give the run folder to this process for as long as the block lasts.
-
-    Nothing but a lock is written: a run that is refused for its data leaves the folder free for the mended command.
+def hold(out: Path) -> Iterator[None]:
+    """Keep the folder for this process for as long as the block lasts; it is made, and nothing but a lock is written.
 
     Raises
     ------
     RunError
-        When the folder is in use by another run, holds a run with another configuration, or holds something else.
+        When the folder cannot be made or written, or is in use by another run.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -45,10 +43,25 @@ def claim(out: Path, config_toml: str) -> Iterator[RunFolder]:
     except OSError as error:
         raise RunError(f"--out {out}: cannot write there: {error.strerror}; choose another folder") from None
     try:
-        _refuse_other_content(out, config_toml)
-        yield RunFolder(out)
+        yield
     finally:
         lock.release()
+
+
+@contextmanager
+def claim(out: Path, config_toml: str) -> Iterator[RunFolder]:
+    """Give the run folder to this process for as long as the block lasts.
+
+    Nothing but a lock is written: a run that is refused for its data leaves the folder free for the mended command.
+
+    Raises
+    ------
+    RunError
+        When the folder is in use by another run, holds a run with another configuration, or holds something else.
+    """
+    with hold(out):
+        _refuse_other_content(out, config_toml)
+        yield RunFolder(out)
 
 
 class RunFolder:

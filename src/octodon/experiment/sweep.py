@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from octodon.atomic import make_folder
 from octodon.ensemble.execution import executing, is_client
 from octodon.ensemble.jobs import Needs
-from octodon.errors import ConfigError
+from octodon.errors import ConfigError, RunError
 from octodon.experiment.config import ExperimentConfig
 from octodon.experiment.examine_config import NOTHING
+from octodon.experiment.folder import RunFolder, hold
 from octodon.experiment.run import Say, run_experiment
 from octodon.metrics.evaluate import write_metrics
 from octodon.report.page import write_report
@@ -77,7 +79,6 @@ def _run_side_by_side(points: Sequence[SweepPoint], say: Say) -> None:
                 say(f"{point.folder.name}: {json.loads(line)['event']}")
             told[number] = len(whole)
 
-    points[0].folder.parent.mkdir(parents=True, exist_ok=True)
     settings = points[0].config.run
     with executing(**settings.model_dump(), progress=False) as execution:
         execution.workers.run(_run_point, points, on_tick=tell)
@@ -114,7 +115,9 @@ def run_sweep(
 
     Raises
     ------
-    ConfigError, DataError, RunError, BundleError
+    RunError
+        The folder holds a run, or as ``run_experiment``.
+    ConfigError, DataError, BundleError
         As ``refuse_fraction`` and ``run_experiment``.
     """
     refuse_fraction(config)
@@ -129,18 +132,34 @@ def run_sweep(
         )
         for fraction in fractions
     ]
-    if config.run.executor == "ray" and not is_client(config.run.address):
+    with hold(folder):
+        _refuse_run(folder)
+        metrics = _run_points(points, progress, say)
+        for name in ("results", "figures"):
+            make_folder(folder / name)
+        write_metrics(metrics, folder / "results" / "metrics.tsv")
+        figure = folder / "figures" / "sweep.svg"
+        sweep_figure(metrics, figure, str(config.data.get("units", "activity")))
+        say(f"report, with the curves: {write_report(points[-1].folder)}")
+    return figure
+
+
+def _refuse_run(folder: Path) -> None:
+    """Refuse a folder whose metrics are those of a run: those of the sweep would take their place."""
+    run = RunFolder(folder)
+    if run.is_begun or run.is_finished:
+        raise RunError(f"--out {folder}: holds a run; choose another folder, nothing is written over")
+
+
+def _run_points(points: Sequence[SweepPoint], progress: bool, say: Say) -> pd.DataFrame:
+    """Run all points, or take those that are finished; return their metrics with a column ``fraction``."""
+    settings = points[0].config.run
+    if settings.executor == "ray" and not is_client(settings.address):
         _run_side_by_side(points, say)
     tables = []
-    for fraction, point in zip(fractions, points, strict=True):
+    for point in points:
+        fraction = point.config.train_fraction
         say(f"fraction {fraction:g} of the training rows")
         result = run_experiment(point.config, point.folder, progress=progress, say=say)
         tables.append(result.metrics.assign(fraction=fraction))
-    metrics = pd.concat(tables, ignore_index=True)
-    (folder / "results").mkdir(parents=True, exist_ok=True)
-    (folder / "figures").mkdir(exist_ok=True)
-    write_metrics(metrics, folder / "results" / "metrics.tsv")
-    figure = folder / "figures" / "sweep.svg"
-    sweep_figure(metrics, figure, str(config.data.get("units", "activity")))
-    say(f"report, with the curves: {write_report(points[-1].folder)}")
-    return figure
+    return pd.concat(tables, ignore_index=True)
