@@ -323,6 +323,23 @@ def test_a_client_outside_the_cluster_streams_nothing(
         next(runner.stream(lambda: iter([1]), abs))
 
 
+def test_the_mark_of_one_job_lies_beside_its_folder(tmp_path: Path) -> None:
+    """A sweep of one fraction: its folder is made by the job, which removes what looks half written there."""
+    pytest.importorskip("ray")
+    from octodon.ensemble.ray_runner import _Mark
+    from octodon.experiment.config import resolve
+    from octodon.experiment.folder import RunFolder
+    from octodon.experiment.sweep import SweepPoint
+
+    point = SweepPoint(config=resolve({"data": {}}), folder=tmp_path / "fraction_1")
+    mark = _Mark.of([point])
+    assert mark is not None
+    mark.write()
+    point.folder.mkdir()
+    RunFolder(point.folder).resume()
+    assert mark.is_seen
+
+
 def test_what_cannot_work_is_one_line(
     cli: Cli, experiment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -242,11 +242,10 @@ class _Mark:
         if not paths:
             return None
         token = uuid.uuid4().hex
+        # beside what jobs read and write: the folder of one job alone may not be there yet, and is tidied by the job
+        folder = Path(os.path.commonpath([path.parent for path in paths]))
         # named like a file in the making, so that one left by a killed run is removed with those
-        return cls(
-            path=Path(os.path.commonpath(paths)) / f".cluster-{token}.{os.getpid()}.partial",
-            token=token,
-        )
+        return cls(path=folder / f".cluster-{token}.{os.getpid()}.partial", token=token)
 
     def write(self) -> None:
         """Write the file."""
