@@ -340,6 +340,47 @@ def test_the_mark_of_one_job_lies_beside_its_folder(tmp_path: Path) -> None:
     assert mark.is_seen
 
 
+def test_what_is_bound_to_a_head_without_cores_asks_for_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The documented cluster of the cloud: a sweep's points wait on its head, members are computed by its workers."""
+    pytest.importorskip("ray")
+    from octodon.ensemble import ray_runner
+
+    @dataclass(frozen=True, kw_only=True)
+    class Bound:
+        """A job that says what it needs."""
+
+        needs: Needs
+        reads: tuple[Path, ...] = ()
+        writes: tuple[Path, ...] = ()
+
+        def moved(self, to: Callable[[Path], Path]) -> Bound:
+            return self
+
+    class Asked(list[float]):
+        """In the place of Ray's task."""
+
+        def options(self, *, num_cpus: float, **_: Any) -> Asked:
+            self.append(num_cpus)
+            return self
+
+        def remote(self, *_: Any) -> int:
+            return len(self)
+
+    nodes = [
+        {"NodeID": name, "Alive": True, "Resources": {"CPU": cpus}}
+        for name, cpus in (("aa" * 28, 0.0), ("bb" * 28, 2.0))
+    ]
+    monkeypatch.setattr(ray_runner.ray, "nodes", lambda: nodes)
+    monkeypatch.setattr(ray_runner, "_this_node", lambda: "aa" * 28)
+    monkeypatch.setattr(ray_runner, "_versions", lambda: "")
+    jobs = [Bound(needs=Needs(here=True)), Bound(needs=Needs(cpus=4))]
+    batch = ray_runner._Batch(abs, jobs)
+    batch._task = asked = Asked()
+    for number in range(2):
+        batch._submit(number, seen=True)
+    assert asked == [0, 2]
+
+
 def test_what_cannot_work_is_one_line(
     cli: Cli, experiment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -171,9 +171,9 @@ class _Batch:
         self.pending: dict[Any, int] = {}
         self._mark = _Mark.of(self.jobs)
         self._sent: dict[Path, Any] = {}
-        self._most_cpus = max(
-            (int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]), default=0
-        )
+        self._cpus = {
+            node["NodeID"]: int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]
+        }
 
     def __enter__(self) -> _Batch:
         if self._mark is not None:
@@ -194,15 +194,18 @@ class _Batch:
     def _submit(self, number: int, seen: bool) -> None:
         job = self.jobs[number]
         needs = job.needs if isinstance(job, FileJob) else Needs()
-        cpus = min(needs.cpus, self._most_cpus) if self._most_cpus else needs.cpus
+        most = max(self._cpus.values(), default=0) or needs.cpus
         files = None if seen else self._send(job)
         options: dict[str, Any] = {
-            "num_cpus": cpus,
+            "num_cpus": min(needs.cpus, most),
             "num_gpus": needs.gpus,
             "max_retries": _MOST_REPEATS,
         }
         if needs.here:
-            options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(_this_node(), soft=False)
+            here = _this_node()
+            # a head that is to compute nothing has no core to ask for: what is bound to it waits for the others
+            options["num_cpus"] = min(needs.cpus, self._cpus.get(here, 0))
+            options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(here, soft=False)
         task = self._task.options(**options).remote(self.function, job, self._mark, files, _versions())
         self.pending[task] = number
 
