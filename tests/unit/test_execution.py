@@ -14,6 +14,7 @@ from octodon.errors import ConfigError
 from octodon.experiment import run as run_module
 from octodon.experiment import sweep
 from octodon.experiment.config import resolve
+from octodon.experiment.run import run_experiment
 
 
 def test_an_unknown_executor_or_device_is_refused_with_a_suggestion() -> None:
@@ -24,6 +25,23 @@ def test_an_unknown_executor_or_device_is_refused_with_a_suggestion() -> None:
         pass
     with pytest.raises(ConfigError, match="'gpu'; expected auto, cpu"), executing(device="gpu"):
         pass
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"strategy": "stakced"}, r"strategy: no 'stakced'; did you mean 'stacked'\?"),
+        ({"executor": "ray", "processes": 0}, r"run\.processes: 0 computes in this process; leave it out"),
+        ({"executor": "ray", "device": "cuda:1"}, r"device: 'cuda:1'; on a cluster, where each task has one"),
+    ],
+)
+def test_a_run_that_cannot_be_computed_is_refused_before_anything_is_written(
+    section: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("octodon.ensemble.execution.find_spec", lambda _: "Ray is there")
+    with pytest.raises(ConfigError, match=message):
+        run_experiment(resolve({"data": {}, "run": section}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 OUTSIDE = pytest.mark.parametrize(

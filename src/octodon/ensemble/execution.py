@@ -86,26 +86,39 @@ class Execution:
         return pick_device("auto")
 
 
-def check_executor(executor: str, address: str | None, device: str) -> None:
-    """Refuse at once what ``executing`` would refuse; whether a cluster answers is not asked.
+def check_executor(
+    *,
+    executor: str = "local",
+    address: str | None = None,
+    processes: int | None = None,
+    device: str = "auto",
+    strategy: str = "auto",
+) -> None:
+    """Refuse at once what ``executing`` would refuse; which machines and GPUs a cluster has is not asked.
 
     Raises
     ------
     ConfigError
-        An unknown executor or device, or an address without a cluster.
+        An unknown executor, device or strategy, an address without a cluster, or a cluster without a process.
     RunError
         Ray is not installed, or this machine has no such GPU.
     """
+    check_strategy(strategy)
     if executor not in EXECUTORS:
         raise ConfigError(f"executor: no {executor!r}; {suggest(executor, list(EXECUTORS))}")
     if executor == "local":
         if address is not None:
             raise ConfigError(f"address: {address!r} is that of a cluster; add --executor ray (run.executor)")
         pick_device(device)
-    elif find_spec("ray") is None:
+        return
+    if find_spec("ray") is None:
         raise RunError(
             "executor: Ray is not installed; pip install 'octodon[cluster]', or leave --executor ray out"
         )
+    if processes == 0:
+        raise ConfigError("run.processes: 0 computes in this process; leave it out with --executor ray")
+    if device not in ("auto", "cpu", "cuda"):
+        raise ConfigError(f"device: {device!r}; on a cluster, where each task has one GPU: auto, cpu or cuda")
 
 
 def is_client(address: str | None) -> bool:
@@ -144,12 +157,11 @@ def executing(
     Raises
     ------
     ConfigError
-        An unknown executor, device or strategy, or an address without a cluster.
+        As ``check_executor``.
     RunError
         A GPU is asked for that is not there, Ray is not installed, or no cluster answers.
     """
-    check_executor(executor, address, device)
-    check_strategy(strategy)
+    check_executor(executor=executor, address=address, processes=processes, device=device, strategy=strategy)
     with _running(executor, address, processes, device) as (workers, device):
         yield Execution(workers=workers, device=device, progress=progress, strategy=strategy)
 

@@ -115,7 +115,7 @@ def _run(
 ) -> RunResult:
     start = time.perf_counter()
     identity = None if teachers is None else identify(teachers)
-    check_executor(config.run.executor, config.run.address, config.run.device)
+    check_executor(**config.run.model_dump())
     with claim(out, dump(config)) as folder:
         if folder.is_finished:
             sources = source_hashes(config.data)
