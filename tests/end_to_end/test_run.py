@@ -302,7 +302,8 @@ def test_after_a_refusal_the_mended_command_may_use_the_same_folder(
 ) -> None:
     out = tmp_path / "run"
     assert cli("run", experiment, "--out", out, "--quiet", "--set", "data.sequence=seq")[0] == 2
-    code, _, err = cli("run", experiment, "--out", out, "--quiet")
+    (out / ".config.7.partial.toml").touch()  # as if killed then
+    code, _, err = cli("run", experiment, "--out", out, "--quiet", "--restart")
     assert code == 0, err
 
 

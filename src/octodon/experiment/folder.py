@@ -20,6 +20,8 @@ from octodon.errors import RunError
 if TYPE_CHECKING:
     import pandas as pd
 
+_LOCK = ".lock"
+
 
 @contextmanager
 def hold(out: Path) -> Iterator[None]:
@@ -35,7 +37,7 @@ def hold(out: Path) -> Iterator[None]:
     except OSError as error:
         raise RunError(f"--out {out}: cannot make the folder: {error.strerror}") from None
     # The lock file stays: removing it would let a third process lock a new file while a second holds the old one.
-    lock = FileLock(out / ".lock")
+    lock = FileLock(out / _LOCK)
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -157,7 +159,7 @@ def refuse_restart(out: Path) -> None:
     RunError
         With the name of a folder that is free.
     """
-    if not out.is_dir() or not any(out.iterdir()):
+    if not out.is_dir() or not _content(out):
         return
     free = next(path for n in itertools.count(2) if not (path := out.with_name(f"{out.name}-{n}")).exists())
     raise RunError(
@@ -176,11 +178,16 @@ def _refuse_other_content(out: Path, config_toml: str) -> None:
                 f"is written over"
             )
         return
-    strangers = [path.name for path in out.iterdir() if path.name != ".lock" and not is_partial(path)]
+    strangers = _content(out)
     if strangers:
         raise RunError(
             f"--out {out}: not empty and not a run (it holds {strangers[0]!r}); choose another folder"
         )
+
+
+def _content(out: Path) -> list[str]:
+    """Return what is in a folder, but for the lock and half-written files that a refused or killed run leaves."""
+    return [path.name for path in out.iterdir() if path.name != _LOCK and not is_partial(path)]
 
 
 def _what_is_kept(config_toml: str, *, finished: bool) -> dict[str, Any]:
