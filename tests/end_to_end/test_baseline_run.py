@@ -9,6 +9,7 @@ from conftest import Cli
 
 from octodon.artifact.bundle import load
 from octodon.artifact.seen import SEEN
+from octodon.atomic import is_partial
 
 SECTIONS = """
 [baselines.heteroscedastic]
@@ -99,10 +100,16 @@ def test_networks_of_other_settings_are_not_taken_up_and_the_two_ensembles_stay_
     with monkeypatch.context() as patch:  # the networks are there, the bundle is not
         patch.setattr("octodon.experiment.baselines.save", stop)
         cli("baseline", "ensemble", out, "--quiet", "--option", "members=2", "--option", "head=gaussian")
-    left = {path.parent.name for path in (out / "work" / "baselines").rglob("done.json")}
+    (arrays,) = out.glob("work/baselines/*/arrays")
+    left = sorted(arrays.parent.rglob("done.json"))
     assert len(left) == 2
+    (arrays / ".train.codes.77.partial.npy").write_bytes(b"half")  # as if killed while it was written
+    (out / "work" / "codes.npy").touch()
+    assert cli("run", experiment, "--out", out, "--quiet")[0] == 0
     code, shown, err = cli("baseline", "ensemble", out, "--quiet", "--option", "members=3")
     assert code == 0, err
+    assert sorted((out / "work").rglob("done.json")) == left
+    assert not [path for path in (out / "work").rglob("*") if is_partial(path) or path.name == "codes.npy"]
     assert load(out / "baselines" / "ensemble").model.head != "gaussian"
     lines = [line.split() for line in shown.splitlines()]
     own = pd.read_csv(out / "results" / "metrics.tsv", sep="\t")

@@ -231,6 +231,13 @@ def test_arrays_are_known_by_every_value(tmp_path: Path) -> None:
         assert SharedArrays.write(tmp_path / str(number), arrays | other).fingerprint() != first
 
 
+def test_an_array_that_a_killed_writer_left_half_written_is_none_of_them(tmp_path: Path) -> None:
+    arrays = SharedArrays.write(tmp_path, {"train.codes": np.zeros((2, 3), np.uint8)})
+    whole = arrays.fingerprint()
+    (tmp_path / ".train.codes.77.partial.npy").write_bytes(b"\x93NUM")
+    assert arrays.fingerprint() == whole
+
+
 def test_a_diverged_member_is_reported_and_trained_again_from_its_next_seed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

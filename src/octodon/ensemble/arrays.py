@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy import ndarray
 
-from octodon.atomic import atomic_file
+from octodon.atomic import atomic_file, is_partial
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class SharedArrays:
         """Return a hash of every array's name, type, shape and values; a GB takes about a second."""
         digest = hashlib.blake2b(digest_size=16)
         for path in sorted(self.folder.glob("*.npy")):
+            if is_partial(path):  # left by a writer that was killed
+                continue
             values = np.load(path, mmap_mode="r")
             digest.update(f"{path.stem} {values.dtype} {values.shape}".encode())
             digest.update(np.ascontiguousarray(values).data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ import pandas as pd
 
 from octodon.artifact.bundle import load, read_provenance, save
 from octodon.artifact.seen import save_seen
-from octodon.atomic import settled
+from octodon.atomic import remove_partials, settled
 from octodon.baselines.fit import make_baseline
 from octodon.calibration.fit import fit_calibration
 from octodon.data.calibration_rows import CALIBRATION
@@ -98,6 +99,7 @@ def add_baseline(
     make_baseline(name, settings or {}, f"baseline {name}")
     config = load_config(text)
     with claim(run, text.read_text(encoding="utf-8")) as folder:
+        remove_partials(folder.work)  # of a call that was killed; elsewhere other commands may be writing
         examples = prepare(config)
         now = {"sha256": hashes(examples), "code": identify_code(config.model.backbone)}
         folder.refuse_changed(now)
@@ -113,7 +115,8 @@ def add_baseline(
             table = run_baseline(
                 Stages(config, examples, folder, execution, provenance, say), name, settings or {}
             )
-        folder.clean()
+        shutil.rmtree(_work(folder, name, settings or {}), ignore_errors=True)
+        folder.clean(but="baselines")
     return table
 
 
@@ -150,15 +153,16 @@ def _train(stages: Stages, name: str, settings: Mapping[str, Any]) -> Ensemble:
         data=stages.examples,
         config=stages.config,
         model=stages.model,
-        folder=stages.folder.work / "baselines" / f"{name}-{_fingerprint(settings)}",
+        folder=_work(stages.folder, name, settings),
         execution=stages.execution,
     )
     return _calibrated(stages, _detecting(stages, chosen.fit(stages.examples, training)))
 
 
-def _fingerprint(settings: Mapping[str, Any]) -> str:
-    """Name the settings: what an interrupted call left with others must not be taken for networks of these."""
-    return hashlib.sha256(json.dumps(dict(settings), sort_keys=True, default=repr).encode()).hexdigest()[:12]
+def _work(folder: RunFolder, name: str, settings: Mapping[str, Any]) -> Path:
+    """Return where a baseline is trained: what a call with other settings left must not be taken for networks of these."""
+    text = json.dumps(dict(settings), sort_keys=True, default=repr)
+    return folder.work / "baselines" / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def _detecting(stages: Stages, model: Ensemble) -> Ensemble:

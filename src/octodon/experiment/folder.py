@@ -7,7 +7,7 @@ import json
 import shutil
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,9 +126,18 @@ class RunFolder:
                     f"{self.path}: {changed} since this run began; take back the change, or begin a run in another folder"
                 )
 
-    def clean(self) -> None:
-        """Remove what only an unfinished run needs."""
-        shutil.rmtree(self.work, ignore_errors=True)
+    def clean(self, *, but: str = "") -> None:
+        """Remove what only an unfinished run needs; ``but`` names a folder of it that is kept, unless it is empty."""
+        for path in self.work.glob("*"):
+            with suppress(OSError):  # kept and not empty, or not ours to remove
+                if not path.is_dir():
+                    path.unlink()
+                elif path.name == but:
+                    path.rmdir()
+                else:
+                    shutil.rmtree(path)
+        with suppress(OSError):
+            self.work.rmdir()
 
     def event(self, what: str, **details: Any) -> None:
         """Append one line to ``events.jsonl``."""

@@ -121,7 +121,7 @@ def _run(
             sources = source_hashes(config.data)
             code = identify_code(config.model.backbone)
             folder.refuse_changed({"teachers": identity, "code": code, "sources": sources})
-            folder.clean()
+            folder.clean(but="baselines")  # one that octodon baseline began may go on
             say(f"{folder.path} is finished already; nothing to do")
             if not (folder.path / "report.html").is_file():  # killed before it was written, or an older run
                 write_report(folder.path)
