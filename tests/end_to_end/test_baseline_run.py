@@ -1,5 +1,6 @@
 """Baselines beside a run: in its configuration, or added when it is finished."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -120,3 +121,37 @@ def test_networks_of_other_settings_are_not_taken_up_and_the_two_ensembles_stay_
         (kept,) = [line for line in lines if line[:2] == [target, "ensemble"]]
         assert float(kept[2]) == pytest.approx(float(r.loc[r["target"] == target, "value"].iloc[0]), abs=6e-4)
         assert [line for line in lines if line[:3] == [target, "baseline", "ensemble"]]
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_baseline_that_is_kept_is_calibrated_as_the_run_now_is(
+    cli: Cli,
+    experiment: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tiny_table: Callable[..., None],
+) -> None:
+    """A method that turned out not to fit may be changed until the run is finished."""
+    tiny_table(experiment.parent / "tiny.tsv", rows=500)
+    text = experiment.read_text().replace("epochs = 2", "epochs = 1").replace("copies = 2", "copies = 0")
+    experiment.write_text(text + "[baselines.heteroscedastic]\n")
+    out = tmp_path / "run"
+
+    def stop(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:  # the baseline is there, the run is not finished
+        patch.setattr("octodon.experiment.run.examine", stop)
+        cli("run", experiment, "--out", out, "--quiet", "--set", "calibrate.method=split")
+    bundle = out / "baselines" / "heteroscedastic"
+    before, weights = load(bundle), (bundle / "weights.safetensors").read_bytes()
+    assert before.calibration is not None
+    assert before.calibration.method == "split"
+    code, _, err = cli("run", experiment, "--out", out, "--quiet", "--set", "calibrate.method=normalised")
+    assert code == 0, err
+    after = load(bundle)
+    assert after.calibration is not None
+    assert after.calibration.method == "normalised"
+    assert (bundle / "weights.safetensors").read_bytes() == weights
+    shown = pd.read_parquet(out / "results" / "predictions_test_heteroscedastic.parquet")
+    assert shown["interval"].str.contains("normalised").all()

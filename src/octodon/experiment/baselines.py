@@ -128,13 +128,18 @@ def run_baseline(stages: Stages, name: str, settings: Mapping[str, Any]) -> pd.D
     path = stages.folder.path / "baselines" / name
     made_of = {"name": name, "settings": dict(settings)}
     if (settled(path) / "config.json").is_file():
-        if read_provenance(path).get("baseline") != made_of:
+        before = read_provenance(path)
+        if before.get("baseline") != made_of:
             raise RunError(
                 f"{path}: holds this baseline with other settings; move it away first, nothing is written over"
             )
         stages.say(f"{name}: kept from {path}")
         model = load(path, backbone=stages.config.model.backbone)
         assert isinstance(model, Ensemble)
+        if before["config"]["calibrate"] != stages.provenance["config"]["calibrate"]:
+            stages.say(f"{name}: calibrated anew, since [calibrate] has changed")
+            model = _calibrated(stages, replace(model, calibration=None))
+            save(model, path, stages.provenance | {"baseline": made_of})
     else:
         model = _train(stages, name, settings)
         path.parent.mkdir(exist_ok=True)
