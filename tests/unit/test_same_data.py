@@ -1,5 +1,6 @@
 """A run keeps to its data, its split and the code of its backbone, and so do the commands that add to it."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +15,8 @@ from octodon.experiment import attribution_study, shift
 from octodon.experiment.beside import add_beside
 from octodon.experiment.config import ExperimentConfig, dump, resolve
 from octodon.experiment.folder import RunFolder, claim
-from octodon.experiment.prepare import describe, prepare
+from octodon.experiment.prepare import describe, prepare, source_hashes
+from octodon.experiment.run import run_experiment
 from octodon.experiment.sweep import run_sweep
 from octodon.experiment.validate import identify_code
 from octodon.seq.codes import decode, random_codes
@@ -85,6 +87,42 @@ def test_a_run_does_not_go_on_with_another_state_of_the_backbones_file(tmp_path:
     with pytest.raises(RunError, match="the file of the backbone has changed since this run began"):
         _begin(config, tmp_path, identify_code(f"{file}:Net"))
     assert identify_code("deepstarr") is None
+
+
+def test_a_run_does_not_go_on_with_another_pool_nor_is_it_taken_for_finished(tmp_path: Path) -> None:
+    config, pool, folder = _write(tmp_path / "x.tsv", SPLITS), tmp_path / "pool.fa", tmp_path / "run"
+    config = config.model_copy(update={"distill": config.distill.model_copy(update={"pool": pool})})
+    pool.write_text(">a\nACGT\n")
+    folder.mkdir()
+    before = describe(prepare(config)) | {"teachers": None, "code": None}
+    RunFolder(folder).begin(dump(config), before)  # by an earlier version, which recorded no pool
+    RunFolder(folder).begin(dump(config), before | {"sources": source_hashes(config)})
+    with pool.open("a") as file:
+        file.write(">b\nTTTT\n")
+    with pytest.raises(RunError, match=r"run: the file of distill\.pool has changed since this run began"):
+        RunFolder(folder).begin(dump(config), before | {"sources": source_hashes(config)})
+    (folder / "results").mkdir()
+    (folder / "results" / "complete.json").write_text("{}")
+    with pytest.raises(RunError, match=r"run: the file of distill\.pool has changed since this run began"):
+        run_experiment(config, folder)
+    pool.unlink()  # what is no longer there is not asked for
+    RunFolder(folder).refuse_changed({"sources": source_hashes(config)})
+
+
+def test_files_in_a_folder_of_data_are_known_by_what_they_hold(tmp_path: Path) -> None:
+    release, run = tmp_path / "release", tmp_path / "run"
+    for folder in (release, run):
+        folder.mkdir()
+    for name in ("Sequences_Train.fa", ".DS_Store"):
+        (release / name).write_text("one")
+    config = resolve({"data": {"format": "deepstarr", "path": str(release)}})
+    (run / "data.json").write_text(json.dumps({"sources": source_hashes(config)}))
+    for name in (".DS_Store", "notes.txt"):  # neither read nor known
+        (release / name).write_text("two")
+    RunFolder(run).refuse_changed({"sources": source_hashes(config)})
+    (release / "Sequences_Train.fa").write_text("two")
+    with pytest.raises(RunError, match=r"the file of data\.path \(Sequences_Train\.fa\) has changed"):
+        RunFolder(run).refuse_changed({"sources": source_hashes(config)})
 
 
 def test_a_calibration_method_that_did_not_fit_may_be_changed_until_the_run_is_finished(

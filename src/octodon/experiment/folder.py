@@ -20,6 +20,8 @@ from octodon.errors import RunError
 if TYPE_CHECKING:
     import pandas as pd
 
+POOL = "distill.pool"
+"""Among the sources in ``data.json``; the others are keys of ``[data]``."""
 _LOCK = ".lock"
 
 
@@ -100,7 +102,10 @@ class RunFolder:
         """
         path = self.path / "data.json"
         if path.is_file():
-            self.refuse_changed({name: data[name] for name in ("sha256", "teachers", "code") if name in data})
+            now = {name: data[name] for name in ("sha256", "teachers", "code") if name in data}
+            # of the files only the pool: what networks learn from the others is in sha256, whatever else stands there
+            pool = {name: value for name, value in data.get("sources", {}).items() if name == POOL}
+            self.refuse_changed(now | {"sources": pool})
         if self.is_begun:
             _refuse_other_content(self.path, config_toml)  # again, now that its heads are named
         # first the configuration: by it the folder is known as a run, should the next line be the last
@@ -154,7 +159,8 @@ def _changed(before: dict[str, Any], name: str, value: Any) -> str | None:
     if name == "sources":
         known = before.get(name, {})
         parts = [part for part in value if part in known and known[part] != value[part]]
-        return f"the file of data.{parts[0]} has changed" if parts else None
+        named = [part if part == POOL else f"data.{part}" for part in parts]
+        return f"the file of {named[0]} has changed" if named else None
     if name == "code":
         return "the file of the backbone has changed" if name in before and before[name] != value else None
     return "other teachers were given" if before.get(name) != value else None

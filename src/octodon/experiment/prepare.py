@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from octodon.data.subsample import subsample
 from octodon.ensemble.workers import give_back_memory
 from octodon.errors import DataError
 from octodon.experiment.config import ExperimentConfig
+from octodon.experiment.folder import POOL
 from octodon.seeds import derive_seed
 
 # What lets a reader return rows that it would refuse, so that they can be counted.
@@ -115,12 +115,24 @@ def _hash_names(names: ndarray | None) -> str | None:
     return None if names is None else hashlib.sha256("\n".join(map(str, names)).encode()).hexdigest()
 
 
-def source_hashes(data: Mapping[str, Any]) -> dict[str, str]:
-    """Return the SHA-256 of each file that ``[data]`` names, by its key; a file that is no longer there is left out."""
-    found = {}
-    for name, value in data.items():
-        path = Path(value) if isinstance(value, str) else None
-        if path is not None and path.is_absolute() and path.is_file():
-            with path.open("rb") as file:
-                found[name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found
+def source_hashes(config: ExperimentConfig) -> dict[str, str]:
+    """Return the SHA-256 of each file that ``[data]`` names, by its key, of those in a folder, and of the pool.
+
+    A file that is no longer there is left out.
+    """
+    named = {name: Path(value) for name, value in config.data.items() if isinstance(value, str)}
+    files = {name: path for name, path in named.items() if path.is_absolute() and path.is_file()}
+    # data.folder, where published sets are kept, is none of these: it fills with others
+    folder = named.get("path")
+    if folder is not None and folder.is_absolute() and folder.is_dir():
+        inside = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+        files |= {f"path ({path.name})": path for path in sorted(inside)}
+    pool = config.distill.pool
+    if pool is not None and pool.is_file():
+        files[POOL] = pool
+    return {name: _hash_file(path) for name, path in files.items()}
+
+
+def _hash_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

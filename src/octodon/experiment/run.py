@@ -118,7 +118,7 @@ def _run(
     check_executor(**config.run.model_dump())
     with claim(out, dump(config)) as folder:
         if folder.is_finished:
-            sources = source_hashes(config.data)
+            sources = source_hashes(config)
             code = identify_code(config.model.backbone)
             folder.refuse_changed({"teachers": identity, "code": code, "sources": sources})
             folder.clean(but="baselines")  # one that octodon baseline began may go on
@@ -137,7 +137,7 @@ def _run(
         uncalibrated = check_calibration(config.calibrate, examples, detects=undetected is None)
         code = identify_code(config.model.backbone)
         report: dict[str, Any] = describe(examples) | {"teachers": identity, "code": code}
-        report |= {"sources": source_hashes(config.data), "uncalibrated": uncalibrated}
+        report |= {"sources": source_hashes(config), "uncalibrated": uncalibrated}
         folder.begin(dump(config), report)
         examples = with_codes_on_disk(examples, folder.work / "codes.npy")
         sizes = ", ".join(f"{name} {n:,}" for name, n in report["splits"].items())
