@@ -18,7 +18,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from finished_run import CONFIG, TARGETS, write_run
+from typer.testing import CliRunner
 
+from octodon.cli.main import app
 from octodon.errors import DataError, RunError
 from octodon.metrics.tables import read_metrics, write_metrics
 from octodon.report.blocks import data_file
@@ -549,12 +551,22 @@ def test_a_folder_of_runs_names_one_of_them(tmp_path):
         write_report(tmp_path)
 
 
-def test_a_damaged_result_is_refused_in_one_line(tmp_path):
+@pytest.mark.parametrize("file", ["data.json", "ensemble/history.parquet"])
+def test_a_damaged_result_is_refused_in_one_line(tmp_path, file):
     run = write_run(tmp_path / "run")
-    (run / "data.json").write_text("{")
+    (run / file).write_text("{")
     with pytest.raises(DataError, match="missing or damaged") as caught:
         write_report(run)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "command", [["report", "A" * 300], ["compare", "A" * 300, "b"], ["baseline", "mc_dropout", "A" * 300]]
+)
+def test_a_path_that_the_system_refuses_is_one_line(command):
+    said = CliRunner().invoke(app, command)
+    assert isinstance(said.exception, RunError)
+    assert str(said.exception).startswith(f"{'A' * 80}: cannot be read (File name too long)")
 
 
 def test_the_report_needs_no_torch():

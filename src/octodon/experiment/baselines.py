@@ -94,7 +94,7 @@ def add_baseline(
         An unknown baseline or setting.
     """
     text = run / "config.toml"
-    if not text.is_file() or not RunFolder(run).is_finished:
+    if not all(settled(path).is_file() for path in (text, run / "results" / "complete.json")):
         raise RunError(f"{run}: no finished run here; give the folder of octodon run, for example run")
     make_baseline(name, settings or {}, f"baseline {name}")
     config = load_config(text)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from octodon.atomic import settled
 from octodon.errors import DataError, RunError
 from octodon.metrics.tables import read_metrics
 
@@ -117,10 +118,10 @@ def read_results(folder: Path) -> RunResults:
     DataError
         A result file is damaged.
     """
-    _need_finished(folder)
+    need_finished(folder)
     results = folder / "results"
-    history = read_history(folder)
     try:
+        history = read_history(folder)
         predictions = pd.read_parquet(results / "predictions_test.parquet")
         return RunResults(
             folder=folder,
@@ -153,8 +154,15 @@ def read_results(folder: Path) -> RunResults:
         raise DataError(f"{folder}: a result file is missing or damaged ({reason}); run it again") from error
 
 
-def _need_finished(folder: Path) -> None:
-    if (folder / "results" / "complete.json").is_file():
+def need_finished(folder: Path) -> None:
+    """Refuse a folder that holds no finished run.
+
+    Raises
+    ------
+    RunError
+        With the command that finishes it, or a folder to give instead.
+    """
+    if settled(folder / "results" / "complete.json").is_file():
         return
     if (folder / "config.toml").is_file():
         raise RunError(
