@@ -211,6 +211,20 @@ def refuse_unwritable(folder: Path) -> None:
         ) from None
 
 
+def remove_file(path: Path) -> None:
+    """Remove a file, if it is there.
+
+    Raises
+    ------
+    RunError
+        It cannot be removed: no permission, or the file system is read-only.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise _refusal(path, error) from error
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
     with atomic_file(path) as partial:

@@ -252,6 +252,8 @@ def test_the_command_on_a_simulation_with_its_truth(tmp_path: Path, monkeypatch:
     save(Student(**common, fitted=members[1]), run / "student")
     (run / "config.toml").write_text(CONFIG)
     (run / "data.json").write_text('{"sha256": {}}')
+    (run / "results").mkdir()
+    (run / "results" / "complete.json").write_text('{"seconds": 1.0}')
     runner = CliRunner()
     said = runner.invoke(
         app,
@@ -271,9 +273,8 @@ def test_the_command_on_a_simulation_with_its_truth(tmp_path: Path, monkeypatch:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["results", "figures"])
 def test_a_run_that_cannot_be_added_to_is_refused_before_all_maps(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         "octodon.experiment.attribution_study.study_run", lambda *_, **__: pytest.fail("it computes")
@@ -284,10 +285,14 @@ def test_a_run_that_cannot_be_added_to_is_refused_before_all_maps(
     assert "no config.toml here" in str(said.exception)
     assert not (tmp_path / "results").exists()
     (tmp_path / "config.toml").touch()
-    (tmp_path / name).touch()
+    said = CliRunner().invoke(app, ["attribution-study", str(tmp_path)])
+    assert "this run is not finished; go on with it: octodon run" in str(said.exception)
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "complete.json").touch()
+    (tmp_path / "figures").touch()
     said = CliRunner().invoke(app, ["attribution-study", str(tmp_path)])
     assert isinstance(said.exception, RunError)
-    assert f"cannot make the folder {tmp_path / name}" in str(said.exception)
+    assert f"cannot make the folder {tmp_path / 'figures'}" in str(said.exception)
 
 
 def test_a_study_that_was_not_written_to_its_end_is_none(

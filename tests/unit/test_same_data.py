@@ -61,12 +61,24 @@ def test_a_run_does_not_go_on_with_another_split_of_the_same_rows(run: Path, tmp
 def test_commands_that_add_to_a_run_do_not_test_on_rows_that_trained_it(
     run: Path, monkeypatch: pytest.MonkeyPatch, command: Callable[[Path], object]
 ) -> None:
-    (run / "ensemble").mkdir()
+    for part in ("ensemble", "student", "results"):
+        (run / part).mkdir()
+    (run / "results" / "complete.json").write_text("{}")
     models = SimpleNamespace(ensemble=None, students=[], kept=0)
     for module in (shift, attribution_study):
         monkeypatch.setattr(module, "load_models", lambda *_, **__: models)
     monkeypatch.setattr(attribution_study, "load", lambda *_, **__: None)
     with pytest.raises(RunError, match=r"the data have changed \(splits\)"):
+        command(run)
+
+
+@pytest.mark.parametrize("command", [shift.shift_run, attribution_study.study_run])
+def test_networks_of_a_run_that_has_not_ended_are_not_judged(
+    run: Path, command: Callable[[Path], object]
+) -> None:
+    for part in ("ensemble", "student"):
+        (run / part).mkdir()
+    with pytest.raises(RunError, match=r"run: this run is not finished; go on with it: octodon run"):
         command(run)
 
 

@@ -196,6 +196,8 @@ def run_folder(path: Path, backbone: str = "deepstarr") -> Path:
         f'[model]\nbackbone = "{backbone}"\n'
     )
     (path / "data.json").write_text('{"sha256": {}}')
+    (path / "results").mkdir()
+    (path / "results" / "complete.json").write_text('{"seconds": 1.0}')
     options = {"width": 0.05} if backbone == "deepstarr" else {}
     one = ModelConfig(
         backbone=backbone, length=LENGTH, n_targets=2, head="distilled_log_variance", options=options
@@ -274,11 +276,16 @@ def test_a_run_that_cannot_be_added_to_is_refused_before_it_is_evaluated(
     for part in ("ensemble", "student"):
         (tmp_path / part).mkdir()
     (tmp_path / "config.toml").touch()
-    (tmp_path / "results").touch()
     said = CliRunner().invoke(app, ["shift", str(tmp_path)])
     assert isinstance(said.exception, RunError)
-    assert f"cannot make the folder {tmp_path / 'results'}" in str(said.exception)
-    (tmp_path / "results").unlink()
+    assert "this run is not finished; go on with it: octodon run" in str(said.exception)
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "complete.json").touch()
+    (tmp_path / "figures").touch()
+    said = CliRunner().invoke(app, ["shift", str(tmp_path)])
+    assert isinstance(said.exception, RunError)
+    assert f"cannot make the folder {tmp_path / 'figures'}" in str(said.exception)
+    (tmp_path / "figures").unlink()
 
     def forbidden(**_: object) -> None:
         raise PermissionError(13, "Permission denied")
@@ -287,6 +294,22 @@ def test_a_run_that_cannot_be_added_to_is_refused_before_it_is_evaluated(
     said = CliRunner().invoke(app, ["shift", str(tmp_path)])
     assert isinstance(said.exception, RunError)
     assert f"cannot write into {tmp_path / 'results'}: Permission denied" in str(said.exception)
+
+
+def test_a_folder_that_became_read_only_meanwhile_is_one_line(
+    table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_shift(table, tmp_path)
+
+    def forbidden(path: Path, **_: object) -> None:
+        raise OSError(30, "Read-only file system", str(path))
+
+    monkeypatch.setattr(Path, "unlink", forbidden)
+    with pytest.raises(
+        RunError, match=r"cannot write .*shift\.json: Read-only file system; check folder"
+    ) as caught:
+        write_shift(table, tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 def reproduced(folder: Path, backbone: str = "deepstarr") -> Experiment:

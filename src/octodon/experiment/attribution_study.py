@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 
 from octodon.artifact.bundle import load
-from octodon.atomic import settled, write_json, write_text
+from octodon.atomic import make_folder, remove_file, settled, write_json, write_text
 from octodon.attribution.attribute import INSTEAD, attribute
 from octodon.attribution.compare import StudyMaps, compare, observed
 from octodon.attribution.methods import methods
@@ -24,7 +24,7 @@ from octodon.data.examples import Examples
 from octodon.distillation.student import Student
 from octodon.ensemble.ensemble import Ensemble
 from octodon.errors import ConfigError, DataError, RunError
-from octodon.experiment.finished import load_examples, load_models
+from octodon.experiment.finished import load_examples, load_models, refuse_unfinished
 from octodon.experiment.folder import write_parquet
 from octodon.experiment.planted import read_planted
 from octodon.registry import suggest
@@ -106,6 +106,7 @@ def study_run(
     ConfigError, DataError
         As ``prepare`` and ``attribute``; for a target that is not there.
     """
+    refuse_unfinished(run, ensemble)
     models = load_models(run, backbone, ensemble=ensemble)
     test = load_examples(run)[1].subset("test")
     found = study(
@@ -327,7 +328,7 @@ def write_study(found: Study, run: Path) -> list[Path]:
 
     results, figures = run / "results", run / "figures"
     for folder in (results, figures):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     files = [
         results / "attribution_similarity.tsv",
         results / "attribution_per_sequence.parquet",
@@ -337,7 +338,7 @@ def write_study(found: Study, run: Path) -> list[Path]:
     ]
     # whoever reads them finds the whole of one study, or that files are absent: never parts of two
     for file in (run / SETTINGS, *files):
-        file.unlink(missing_ok=True)
+        remove_file(file)
     write_text(files[0], found.table.to_csv(sep="\t", index=False, float_format="%.6g"))
     for file, frame in zip(files[1:3], (found.per_sequence, found.logos), strict=True):
         write_parquet(frame, file)

@@ -14,6 +14,7 @@ from octodon.errors import RunError
 from octodon.experiment.config import ExperimentConfig, load_config
 from octodon.experiment.folder import RunFolder
 from octodon.experiment.prepare import hashes, prepare
+from octodon.report.results import need_finished
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,7 +36,7 @@ class RunModels:
 
 
 def load_models(run: Path, backbone: str | None = None, *, ensemble: str = "ensemble") -> RunModels:
-    """Return the models of a finished run; ``ensemble`` names the folder of its ensemble, of which the lentiMPRA protocol has two.
+    """Return the models of a run; ``ensemble`` names the folder of its ensemble, of which the lentiMPRA protocol has two.
 
     ``backbone`` is ``"file.py:Class"`` of networks whose code is not part of octodon: a run folder from elsewhere names a file, too,
     but what runs on this machine is the caller's choice.
@@ -43,17 +44,29 @@ def load_models(run: Path, backbone: str | None = None, *, ensemble: str = "ense
     Raises
     ------
     RunError
-        When the folder holds no finished run with an ensemble and a student.
+        When the folder holds no run with an ensemble and a student.
     BundleError, ConfigError
         As ``load``.
     """
-    _refuse_unfinished(run, ensemble)
+    _refuse_without_models(run, ensemble)
     members = load(run / ensemble, backbone=backbone)
     assert isinstance(members, Ensemble)
     best = _student(run / "student", backbone)
     students = [_student(path, backbone) for path in sorted((run / "students").glob("student_*"))] or [best]
     kept = [student.fitted.index for student in students].index(best.fitted.index)
     return RunModels(ensemble=members, students=students, kept=kept)
+
+
+def refuse_unfinished(run: Path, ensemble: str = "ensemble") -> None:
+    """Refuse a folder that is no run with such models, or one whose run has not ended: it may still be training.
+
+    Raises
+    ------
+    RunError
+        With what to do.
+    """
+    _refuse_without_models(run, ensemble)
+    need_finished(run)
 
 
 def refuse_unwritable_run(run: Path) -> None:
@@ -64,7 +77,7 @@ def refuse_unwritable_run(run: Path) -> None:
     RunError
         When the folder holds no finished run with an ensemble and a student, or its results or figures cannot be written.
     """
-    _refuse_unfinished(run, "ensemble")
+    refuse_unfinished(run)
     for name in ("results", "figures"):
         make_folder(run / name)
         refuse_unwritable(run / name)
@@ -86,7 +99,7 @@ def load_examples(run: Path) -> tuple[ExperimentConfig, Examples]:
     return config, examples
 
 
-def _refuse_unfinished(run: Path, ensemble: str) -> None:
+def _refuse_without_models(run: Path, ensemble: str) -> None:
     for part in ("config.toml", ensemble, "student"):
         if not settled(run / part).exists():
             raise RunError(f"{run}: no {part} here; give the folder of a finished run (octodon run)")

@@ -13,7 +13,7 @@ import pandas as pd
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
-from octodon.atomic import write_json
+from octodon.atomic import make_folder, remove_file, write_json
 from octodon.calibration.calibration import Calibration
 from octodon.data.calibration_rows import CALIBRATION
 from octodon.data.examples import Examples
@@ -21,7 +21,7 @@ from octodon.distillation.student import Student
 from octodon.ensemble.ensemble import Ensemble
 from octodon.ensemble.execution import Execution
 from octodon.errors import ConfigError
-from octodon.experiment.finished import load_examples, load_models
+from octodon.experiment.finished import load_examples, load_models, refuse_unfinished
 from octodon.experiment.shift_sets import read_set
 from octodon.experiment.uncertainty import for_counts, replicate_counts, typical_counts
 from octodon.metrics.curves import at_levels
@@ -204,6 +204,7 @@ def shift_run(
     DataError
         As ``prepare`` and the readers.
     """
+    refuse_unfinished(run)
     models = load_models(run, backbone)
     config, examples = load_examples(run)
     assert examples.splits is not None
@@ -248,13 +249,19 @@ def write_shift(
     units: str = "activity",
     settings: Mapping[str, Any] | None = None,
 ) -> list[Path]:
-    """Write ``results/shift.tsv`` and ``figures/shift.svg`` of a run, and what was asked for; return the paths of the two."""
+    """Write ``results/shift.tsv`` and ``figures/shift.svg`` of a run, and what was asked for; return the paths of the two.
+
+    Raises
+    ------
+    RunError
+        When a file cannot be written.
+    """
     for name in ("results", "figures"):
-        (run / name).mkdir(exist_ok=True)
+        make_folder(run / name)
     paths = [run / "results" / "shift.tsv", run / "figures" / "shift.svg"]
     # whoever reads them finds the whole of one evaluation, or that files are absent: never parts of two
     for file in (run / SETTINGS, *paths):
-        file.unlink(missing_ok=True)
+        remove_file(file)
     write_metrics(table, paths[0])
     shift_figure(table, paths[1], units)
     if settings is not None:
