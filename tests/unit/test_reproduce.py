@@ -166,6 +166,16 @@ def test_settings_that_have_an_option_of_their_own_are_refused(override, message
         load_experiment("deepstarr", data=data, overrides=[override])
 
 
+def test_paths_given_are_those_of_the_folder_where_the_command_runs(data, tmp_path, monkeypatch):
+    """A run writes them into its config.toml, beside which they would mean something else."""
+    monkeypatch.chdir(tmp_path)
+    given = ["data.path=x.tsv", "model.backbone=mine.py:Net", "distill.pool=pool.fa"]
+    config = load_experiment("deepstarr", data=data, overrides=given).config
+    assert config.data["path"] == str(tmp_path / "x.tsv")
+    assert config.model.backbone == f"{tmp_path / 'mine.py'}:Net"
+    assert config.distill.pool == tmp_path / "pool.fa"
+
+
 def test_settings_given_win_over_those_of_the_experiment(data):
     one = load_experiment(
         "deepstarr", data=data, overrides=["ensemble.members=3"], fractions=[0.5], sequences=7

@@ -143,15 +143,27 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
         raise ConfigError(f"{path}: not TOML: {error}") from None
     for override in overrides:
         content = merge(content, parse_override(override))
-    config = resolve(content, where=str(path))
-    model = config.model.model_copy(
-        update={"backbone": _absolute_backbone(config.model.backbone, path.parent)}
-    )
+    return with_absolute_paths(resolve(content, where=str(path)), path.parent)
+
+
+def with_absolute_paths(config: ExperimentConfig, base: Path) -> ExperimentConfig:
+    """Return the configuration with the paths of data, pool and own backbone made absolute; they are relative to ``base``.
+
+    Raises
+    ------
+    ConfigError
+        As ``absolute_paths``.
+    """
+    backbone = _absolute_backbone(config.model.backbone, base)
     distill = config.distill
-    if distill.pool is not None:  # like data.path, relative to the TOML file
-        distill = distill.model_copy(update={"pool": (path.parent / expanded(distill.pool)).resolve()})
+    if distill.pool is not None:
+        distill = distill.model_copy(update={"pool": (base / expanded(distill.pool)).resolve()})
     return config.model_copy(
-        update={"data": absolute_paths(config.data, path.parent), "model": model, "distill": distill}
+        update={
+            "data": absolute_paths(config.data, base),
+            "model": config.model.model_copy(update={"backbone": backbone}),
+            "distill": distill,
+        }
     )
 
 
@@ -194,6 +206,6 @@ def parse_override(text: str) -> dict[str, Any]:
 
 
 def _absolute_backbone(backbone: str, base: Path) -> str:
-    """Return a registered name as it is, ``file.py:Class`` with the path made absolute (it is relative to the TOML file)."""
+    """Return a registered name as it is, ``file.py:Class`` with the path made absolute (it is relative to ``base``)."""
     file, colon, name = backbone.rpartition(".py:")
     return f"{(base / expanded(file)).resolve()}.py:{name}" if colon else backbone

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from octodon.atomic import expanded
 from octodon.errors import ConfigError, DataError
-from octodon.experiment.config import ExperimentConfig, parse_override, resolve
+from octodon.experiment.config import ExperimentConfig, parse_override, resolve, with_absolute_paths
 from octodon.experiment.sweep import refuse_fraction
 from octodon.registry import suggest
 from octodon.settings import Config, checked, merge
@@ -144,7 +144,8 @@ def load_experiment(
                 f"--set {override}: the preset decides more of an experiment than this; use --preset"
             )
         config = merge(config, given)
-    resolved = resolve(config, where=f"octodon reproduce {what}")
+    # --set is typed where the command runs; no file is there for paths to be relative to
+    resolved = with_absolute_paths(resolve(config, where=f"octodon reproduce {what}"), Path())
     refuse_fraction(resolved)
     if resolved.ensemble.members < 3:
         raise ConfigError(
