@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from octodon.metrics.bootstrap import pearson_difference, squared_error_difference
+from octodon.metrics.bootstrap import mean_difference, pearson_difference, squared_error_difference
 
 
 def three(n=80, seed=0):
@@ -60,3 +60,15 @@ def test_what_is_not_defined_is_nan_without_a_warning():
     found = pearson_difference(np.ones(5), np.arange(5.0), np.arange(5.0))
     assert np.isnan([found.value, found.low, found.high]).all()
     assert np.isnan(squared_error_difference(np.ones(2), np.ones(2), np.full(2, np.nan)).value)
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_one_or_two_rows_give_a_difference_that_nobody_can_be_sure_of(n):
+    for found in (
+        mean_difference(np.full(n, 3.0), np.ones(n)),
+        squared_error_difference(np.full(n, 2.0), np.full(n, 1.0), np.full(n, 0.5)),
+    ):
+        assert (found.value, found.n) == (2, n)
+        assert np.isnan([found.low, found.high]).all()
+    three_rows = mean_difference(np.full(3, 3.0), np.ones(3))
+    assert (three_rows.value, three_rows.low, three_rows.high) == (2, 2, 2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Float64, Int
@@ -14,6 +14,9 @@ from octodon.metrics.pearson import correlation
 
 DRAWS = 1000
 """Ends of a 95 % interval are then the 25th value from either side: a tenth of its width from the true end."""
+
+FEWEST = 3
+"""Sequences that an interval needs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +47,7 @@ def pearson_difference(
     """Return r(a, truth) - r(b, truth) over the rows that have a truth, paired: both see the same drawn sequences."""
     a, b, y = _rows_with_truth(a, b, truth)
     value = correlation(a, y) - correlation(b, y)
-    if len(y) < 3 or not np.isfinite(value):
+    if len(y) < FEWEST or not np.isfinite(value):
         return _unknown(len(y))
     # Centred, so that the weighted sums below do not cancel.
     a, b, y = a - a.mean(), b - b.mean(), y - y.mean()
@@ -69,7 +72,7 @@ def spearman_difference(
     a, b, y = _rows_with_truth(a, b, truth)
     ranked = [rankdata(values) for values in (a, b, y)] if len(y) else []
     value = correlation(ranked[0], ranked[2]) - correlation(ranked[1], ranked[2]) if ranked else float("nan")
-    if len(y) < 3 or not np.isfinite(value):
+    if len(y) < FEWEST or not np.isfinite(value):
         return _unknown(len(y))
     places = [np.unique(values, return_inverse=True)[1] for values in (a, b, y)]
     drawn = np.array([_rho_difference(places, counts) for counts in _draws(len(y), draws, seed)])
@@ -92,10 +95,13 @@ def squared_error_difference(
 def mean_difference(
     a: Float[ndarray, " n"], b: Float[ndarray, " n"], *, seed: int = 0, draws: int = DRAWS
 ) -> Difference:
-    """Return the mean of a minus that of b, paired; a and b are scores row by row, such as "inside the interval" (0 or 1)."""
-    if not len(a):
-        return Difference(value=float("nan"), low=float("nan"), high=float("nan"), n=0)
+    """Return the mean of a minus that of b, paired; a and b are scores row by row, such as "inside the interval" (0 or 1).
+
+    One or two rows give a value without an interval: drawn again and again, one row is always itself.
+    """
     apart = a - b
+    if len(apart) < FEWEST:
+        return replace(_unknown(len(apart)), value=float(apart.mean()) if len(apart) else float("nan"))
     drawn = np.array([apart @ counts for counts in _draws(len(apart), draws, seed)]) / len(apart)
     return _difference(float(apart.mean()), drawn, len(apart))
 
