@@ -223,6 +223,22 @@ def test_members_that_are_done_are_not_trained_again_where_memory_ends_later(
     _same(jobs, alone, atol=1e-3)
 
 
+@pytest.mark.parametrize("strategy", ["separate", "loop"])
+def test_a_gpu_too_small_for_one_network_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strategy: str
+) -> None:
+    def out_of_memory(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate")
+
+    monkeypatch.setattr("octodon.ensemble.network.fit", out_of_memory)
+    monkeypatch.setattr(fitting._Training, "_epoch", out_of_memory)
+    with pytest.raises(
+        RunError, match=r"^member 0: no room on the GPU for one network; what .* 'cpu'"
+    ) as caught:
+        train_networks(_jobs(tmp_path), Execution(progress=False, strategy=strategy))
+    assert "\n" not in str(caught.value)
+
+
 def test_an_interrupted_stack_goes_on_with_the_same_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -144,12 +144,20 @@ def fit_network(job: NetworkJob) -> None:
     """Fit the network of a job into its folder, going on from its checkpoint if there is one.
 
     Does nothing if the folder already holds the finished network.
+
+    Raises
+    ------
+    RunError
+        Its loss diverges from every seed, or the GPU has no room for it.
     """
     if job.is_done:
         return
     job.folder.mkdir(parents=True, exist_ok=True)
-    with threads(job.threads):
-        _fit_until_finite(job)
+    try:
+        with threads(job.threads):
+            _fit_until_finite(job)
+    except torch.OutOfMemoryError:
+        raise no_room(job) from None
 
 
 def _fit_until_finite(job: NetworkJob) -> None:
@@ -185,6 +193,14 @@ def diverged(job: NetworkJob) -> RunError:
     return RunError(
         f"{job.role} {job.index}: the loss diverged from {MOST_ATTEMPTS} seeds; lower learning_rate, or check the "
         f"targets for outliers (octodon check)"
+    )
+
+
+def no_room(job: NetworkJob) -> RunError:
+    """Return the error of a network that is too large for the GPU, even alone."""
+    return RunError(
+        f"{job.role} {job.index}: no room on the GPU for one network; what is finished is kept: free the GPU or set "
+        f"run.device = 'cpu' and run the same command again, or begin anew with a lower batch_size"
     )
 
 

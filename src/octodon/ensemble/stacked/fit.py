@@ -17,7 +17,7 @@ from numpy import ndarray
 
 from octodon.atomic import write_json
 from octodon.ensemble.jobs import Needs
-from octodon.ensemble.network import NetworkJob, fit_network, load_split
+from octodon.ensemble.network import NetworkJob, fit_network, load_split, no_room
 from octodon.ensemble.stacked.choose import Choice, StackPlan, choose, tidy
 from octodon.ensemble.stacked.member import EpochLosses, StackMember
 from octodon.ensemble.stacked.precision import check_precision, matrix_units, resolve_precision
@@ -146,7 +146,7 @@ def fit_stack(stack: StackJob) -> list[Choice]:
     ConfigError
         The strategy that is asked for cannot train this backbone.
     RunError
-        A GPU is asked for that is not there, or a network diverges from every seed.
+        A GPU is asked for that is not there or has no room for one network, or a network diverges from every seed.
     """
     jobs = [job for job in stack.jobs if not job.is_done]
     if not jobs:
@@ -178,7 +178,7 @@ def _fit_what_fits(
         return [_Training(jobs, strategy, precision, device).run()]
     except torch.OutOfMemoryError:
         if len(jobs) == 1:
-            raise
+            raise no_room(jobs[0]) from None
         logger.warning("no room on the GPU for %d members at once; trained in two halves", len(jobs))
     tidy(device)
     # memory may end when some members are done: without a checkpoint to go on from, they would begin again
