@@ -35,7 +35,7 @@ from octodon.ensemble.config import EnsembleConfig
 from octodon.ensemble.ensemble import Ensemble
 from octodon.ensemble.execution import Execution, executing
 from octodon.ensemble.stacked.choose import StackPlan, choose
-from octodon.ensemble.stacked.fit import read_choice
+from octodon.ensemble.stacked.fit import read_choices
 from octodon.ensemble.stacked.precision import matrix_units, resolve_precision
 from octodon.ensemble.stacked.replace_modules import with_streams
 from octodon.ensemble.stacked.state import StackState
@@ -223,8 +223,7 @@ class Bench:
         trained = train_ensemble(
             examples, self.model, config, seed=0, folder=folder / "ensemble", execution=execution
         )
-        choice = read_choice(folder / "ensemble")
-        assert choice is not None
+        choice, *_ = read_choices(folder / "ensemble")
         self.found["ensemble"] = {
             "choice": asdict(choice),
             "epochs": [len(m.history) for m in trained.members],
@@ -244,12 +243,12 @@ class Bench:
         (student,) = distil_students(
             ensemble, examples, model, config, seed=0, folder=folder / "students", execution=execution
         )
-        choice = read_choice(folder / "students")
+        choices = read_choices(folder / "students")
         training = sum(record["seconds"] for record in student.fitted.history)
         self.found["student"] = {
             "training_s": round(training, 2),
             "labelling_and_rest_s": round(time.perf_counter() - start - training, 2),
-            "choice": None if choice is None else asdict(choice),
+            "choice": asdict(choices[0]) if choices else None,
         }
         return student
 

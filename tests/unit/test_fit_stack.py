@@ -1,6 +1,5 @@
 """Training a stack to its end: the files, the schedule and the accidents of networks that are trained alone."""
 
-import json
 import logging
 import weakref
 from dataclasses import replace
@@ -19,7 +18,7 @@ from octodon.ensemble.execution import Execution
 from octodon.ensemble.network import NetworkJob, fit_network, network_seed, read_fitted
 from octodon.ensemble.stacked import choose as choosing
 from octodon.ensemble.stacked import fit as fitting
-from octodon.ensemble.stacked.fit import CHOICE, StackJob, fit_stack
+from octodon.ensemble.stacked.fit import StackJob, fit_stack, read_choices
 from octodon.ensemble.stacked.state import StackState
 from octodon.ensemble.stacked.step import Stepper
 from octodon.ensemble.stacked.strategies import strategies
@@ -323,7 +322,7 @@ def test_choosing_changes_nothing_and_says_what_it_found(
     assert choice.milliseconds.keys() == on_cpu
     assert choice.milliseconds[choice.strategy] == min(choice.milliseconds.values())
     assert f"3 members in one stack: {choice.strategy} (a step: " in caplog.text
-    assert json.loads((tmp_path / CHOICE).read_text())["strategy"] == choice.strategy
+    assert read_choices(tmp_path) == [choice]
     named = _jobs(tmp_path / "named")
     fit_stack(StackJob(jobs=tuple(named), strategy=choice.strategy))
     for a, b in zip(jobs, named, strict=True):
@@ -401,10 +400,24 @@ def test_networks_of_a_run_are_stacked_where_that_is_asked_for(tmp_path: Path) -
     jobs = _jobs(tmp_path)
     fitted = train_networks(jobs, Execution(progress=False, strategy="vmap"))
     assert [network.index for network in fitted] == [0, 1, 2]
-    assert (tmp_path / CHOICE).is_file()
+    assert [(choice.strategy, choice.members) for choice in read_choices(tmp_path)] == [("vmap", 3)]
     separate = _jobs(tmp_path / "separate")
     train_networks(separate, Execution(progress=False))
-    assert not (tmp_path / "separate" / CHOICE).is_file()
+    assert not read_choices(tmp_path / "separate")
+
+
+def test_how_networks_were_computed_is_told_of_every_stack_and_of_this_call_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting, "MOST_MEMBERS", 2)
+    jobs = _jobs(tmp_path)
+    train_networks(jobs, Execution(progress=False, strategy="loop"))
+    assert [choice.members for choice in read_choices(tmp_path)] == [2, 1]
+    train_networks(jobs, Execution(progress=False, strategy="separate"))  # nothing is left to compute
+    assert [choice.members for choice in read_choices(tmp_path)] == [2, 1]
+    (jobs[1].folder / "done.json").unlink()  # as if interrupted, and gone on with each network alone
+    train_networks(jobs, Execution(progress=False, strategy="separate"))
+    assert not read_choices(tmp_path)
 
 
 def test_a_stack_learns_as_well_as_networks_alone(tmp_path: Path) -> None:

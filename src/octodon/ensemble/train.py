@@ -21,7 +21,7 @@ from octodon.ensemble.folds import Folds
 from octodon.ensemble.member_labels import labelled_splits, resolve_head
 from octodon.ensemble.network import FittedNetwork, NetworkJob, fit_network, read_fitted
 from octodon.ensemble.progress import TrainingProgress
-from octodon.ensemble.stacked.fit import fit_stack, is_stacked, stacks
+from octodon.ensemble.stacked.fit import choice_file, fit_stack, is_stacked, stacks
 from octodon.errors import DataError
 from octodon.models.model import ModelConfig, check_model
 from octodon.settings import checked, merge, preset_of
@@ -41,6 +41,9 @@ def train_networks(jobs: list[NetworkJob], execution: Execution) -> list[FittedN
         When a network diverges from every seed, or a worker process dies.
     """
     open_jobs = [job for job in jobs if not job.is_done]
+    if open_jobs:
+        for job in jobs:  # how an earlier call, which was interrupted, computed them says nothing of this one
+            choice_file(job).unlink(missing_ok=True)
     with TrainingProgress(jobs, enabled=execution.progress) as display:
         _fit(open_jobs, execution, display.tick)
     fitted = [read_fitted(job.folder, job.index) for job in jobs]

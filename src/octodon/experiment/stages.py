@@ -22,7 +22,7 @@ from octodon.ensemble.ensemble import Ensemble
 from octodon.ensemble.execution import Execution
 from octodon.ensemble.network import FittedNetwork
 from octodon.ensemble.progress import found_before
-from octodon.ensemble.stacked.fit import read_choice
+from octodon.ensemble.stacked.fit import read_choices
 from octodon.ensemble.train import train_ensemble
 from octodon.errors import RunError
 from octodon.experiment.answers import best_student
@@ -156,8 +156,7 @@ class Stages:
             self.say(f"  from before: {found}")
 
     def _say_strategy(self, what: str, folder: Path) -> None:
-        choice = read_choice(folder)
-        if choice is not None:
+        for choice in read_choices(folder):
             self.say(f"{what}: {choice.line()}")
             self.folder.event(f"{what} strategy", **asdict(choice))
 

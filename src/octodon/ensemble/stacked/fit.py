@@ -37,8 +37,6 @@ from octodon.training.state import TrainingState
 
 logger = logging.getLogger(__name__)
 
-CHOICE = "stack.json"
-"""Beside the networks' folders: which strategy was chosen, and the times of all."""
 MOST_MEMBERS = 32
 """Networks in one stack; more wait for the next."""
 
@@ -55,10 +53,14 @@ def check_strategy(name: str) -> None:
         raise ConfigError(f"strategy: no {name!r}; {suggest(name, known)}")
 
 
-def read_choice(folder: Path) -> Choice | None:
-    """Return how the networks in ``folder`` were trained together; None where each was trained alone."""
-    path = folder / CHOICE
-    return Choice(**json.loads(path.read_text())) if path.is_file() else None
+def choice_file(job: NetworkJob) -> Path:
+    """Return where it is kept how the stack was computed whose first network this is: beside the networks' folders."""
+    return job.folder.parent / f"stack_{job.index:03d}.json"
+
+
+def read_choices(folder: Path) -> list[Choice]:
+    """Return how the networks in ``folder`` were trained together, stack by stack; none where each was trained alone."""
+    return [Choice(**json.loads(path.read_text())) for path in sorted(folder.glob("stack_*.json"))]
 
 
 def is_stacked(name: str, device: str) -> bool:
@@ -125,8 +127,8 @@ class StackJob:
 
     @property
     def writes(self) -> tuple[Path, ...]:
-        """The folders of its networks, and how they were trained."""
-        return (*(job.folder for job in self.jobs), self.jobs[0].folder.parent / CHOICE)
+        """The folders of its networks, and how they were trained: in parts, where the GPU has no room for all at once."""
+        return (*(job.folder for job in self.jobs), *map(choice_file, self.jobs))
 
     def moved(self, to: Callable[[Path], Path]) -> StackJob:
         """Return the same stack on files that lie elsewhere."""
@@ -225,7 +227,7 @@ class _Training:
         names = None if self.strategy in ("auto", "stacked") else [self.strategy]
         choice = choose(self.plan, self.state, names)
         logger.info("%s", choice.line())
-        write_json(self.members[0].job.folder.parent / CHOICE, asdict(choice))
+        write_json(choice_file(self.members[0].job), asdict(choice))
         with _Writer() as writer:
             self._finish([row for row, member in enumerate(self.members) if member.is_over], writer)
             if all(member.is_done for member in self.members):
