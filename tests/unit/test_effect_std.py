@@ -11,7 +11,7 @@ from numpy import ndarray
 from tiny import TARGETS, LinearBackbone, TinyBackbone, ensemble, examples
 
 from octodon.artifact.bundle import load, save
-from octodon.artifact.factors import FILE
+from octodon.artifact.factors import FILE, write_factors
 from octodon.distillation.distill import distill
 from octodon.distillation.effects import _Said, learn_effects, random_alleles
 from octodon.distillation.student import Student
@@ -164,7 +164,7 @@ def test_a_damaged_or_foreign_file_is_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(BundleError, match=r"factors.safetensors: damaged .*; copy the bundle again"):
         load(tmp_path / "student", backbone=LinearBackbone)
-    save(replace(student, factors=Factors.of(FactorMap(7, 2, 3, 5))), tmp_path / "student")
+    write_factors(tmp_path / "student", Factors.of(FactorMap(7, 2, 3, 5)))
     with pytest.raises(BundleError, match=r"made for 2 targets and 7 features, the bundle has 2 and 48"):
         load(tmp_path / "student", backbone=LinearBackbone)
 

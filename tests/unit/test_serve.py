@@ -403,22 +403,14 @@ def test_pairs_become_the_table_of_variants(client: TestClient, folder: Path) ->
     alt[np.arange(12), rng.integers(0, LENGTH, 12)] = rng.integers(0, 4, 12)
     pairs = {"ref": decode(ref), "alt": decode(alt), "ids": [f"v{i}" for i in range(12)]}
     pd.DataFrame(pairs).to_csv(folder / "pairs.tsv", sep="\t", index=False)
-    command = (
-        "variants",
-        "@student",
-        "--table",
-        "@pairs.tsv",
-        "--id",
-        "ids",
-        "--null",
-        "0",
-        "--level",
-        "0.8",
-    )
+    command = ("variants", "@student", "--table", "@pairs.tsv", "--id", "ids", "--null", "0")
     expected = of_command(folder, *command)
     assert isinstance(expected, bytes)
-    got = client.post("/variants?format=tsv&level=0.8", json=pairs).content
-    assert got == expected
+    assert client.post("/variants?format=tsv", json=pairs).content == expected
+    # of a student without effects neither has an interval to give a level to
+    refused = of_command(folder, *command, "--level", "0.8")
+    answer = client.post("/variants?level=0.8", json=pairs)
+    assert (answer.status_code, f"--{answer.json()['error']}") == (422, refused)
 
 
 def test_an_ensemble_says_how_sure_it_is_of_each_difference() -> None:
@@ -430,12 +422,15 @@ def test_an_ensemble_says_how_sure_it_is_of_each_difference() -> None:
     with TestClient(make_app(service)) as client:
         assert client.get("/model").json()["kind"] == "ensemble"
         found = pd.DataFrame(ask(client, "/variants", ref=decode(ref), alt=decode(alt))["table"])
+        narrower = pd.DataFrame(ask(client, "/variants?level=0.5", ref=decode(ref), alt=decode(alt))["table"])
     members = model.predict_members(alt).mean - model.predict_members(ref).mean
     for position, target in enumerate(tiny.TARGETS):
         std = members[..., position].std(axis=0)
         np.testing.assert_allclose(found[f"{target}_effect_epistemic_std"], std, rtol=1e-4)
         half = (found[f"{target}_effect_upper"] - found[f"{target}_effect_lower"]) / 2
         np.testing.assert_allclose(half, 1.959964 * std, rtol=1e-4)
+        half = (narrower[f"{target}_effect_upper"] - narrower[f"{target}_effect_lower"]) / 2
+        np.testing.assert_allclose(half, 0.674490 * std, rtol=1e-4)
     service.worker.stop(10.0)
 
 

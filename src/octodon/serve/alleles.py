@@ -18,7 +18,7 @@ from octodon.serve.bodies import Bases, Id, encoded, refuse_control_characters
 from octodon.serve.limits import Limits
 from octodon.serve.rows import take_rows
 from octodon.serve.service import Service
-from octodon.variants.effects import effects_said
+from octodon.variants.effects import effects_said, level_of
 from octodon.variants.frame import effects_frame
 
 _MUTATION = re.compile(r"([ACGTNacgtn])([1-9][0-9]{0,6})([ACGTacgt])")
@@ -64,7 +64,9 @@ class VariantOptions(BaseModel):
     """How to answer."""
 
     model_config = ConfigDict(extra="forbid")
-    level: float = Field(0.95, gt=0, lt=1, description="Level of the interval of the effect.")
+    level: float | None = Field(
+        None, gt=0, lt=1, description="Level of the interval of the effect; 0.95 where none is given."
+    )
     format: Literal["json", "tsv", "csv"] = "json"
 
 
@@ -102,12 +104,19 @@ async def effects(
     codes: UInt8[ndarray, "n l"],
     ref: Int64[ndarray, " v"],
     alt: Int64[ndarray, " v"],
-    level: float,
+    level: float | None,
 ) -> pd.DataFrame:
-    """Return the table of ``octodon variants --table`` (without ``null_percentile``)."""
+    """Return the table of ``octodon variants --table`` (without ``null_percentile``).
+
+    Raises
+    ------
+    ConfigError
+        For the level of an interval that the model cannot give.
+    """
     said = await service.predict(codes)
     rows = take_rows(said, np.concatenate([ref, alt]))
     found = effects_said(rows, (2, len(ref), 1), getattr(service.model, "factors", None))
+    level = level_of(level, found.epistemic_std is not None, "level")
     frame = effects_frame(found, service.model.target_names, None, level)
     frame.insert(0, "id", np.array(ids, dtype=object))
     return frame

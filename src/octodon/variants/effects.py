@@ -10,11 +10,14 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 from scipy.special import ndtr
 
+from octodon.errors import ConfigError
 from octodon.models.factors import Factors
 from octodon.predict.predictor import Predictor
 from octodon.records import Prediction, joined
 from octodon.seq.codes import reverse_complement
 
+UNSURE = "this model cannot tell how sure it is of a difference"
+_LEVEL = 0.95
 _SEQUENCES = 16_384
 
 
@@ -97,6 +100,19 @@ def knows_std(predictor: Predictor, device: str = "auto") -> bool:
     """Return whether the model can tell how sure it is of a difference; one sequence is asked about."""
     one = np.zeros((1, 1, predictor.model.length), dtype=np.uint8)
     return effects_of(predictor, one, one, device=device).epistemic_std is not None
+
+
+def level_of(level: float | None, knows: bool, name: str) -> float:
+    """Return the level of the interval of an effect, 0.95 where none is given, of a model that ``knows_std`` or does not.
+
+    Raises
+    ------
+    ConfigError
+        For the level of an interval that there will not be; ``name`` is what the caller's users call it.
+    """
+    if level is not None and not knows:
+        raise ConfigError(f"{name} {level:g}: {UNSURE}, so that there is no interval; leave it out")
+    return _LEVEL if level is None else level
 
 
 def _block(predictor: Predictor, ref: ndarray, alt: ndarray, both_strands: bool, device: str) -> Effects:

@@ -23,7 +23,7 @@ from octodon.registry import suggest
 from octodon.seeds import derive_seed
 from octodon.seq.codes import has_few_n
 from octodon.seq.coordinates import match_contigs
-from octodon.variants.effects import Effects, effects_of, knows_std
+from octodon.variants.effects import UNSURE, Effects, effects_of, knows_std, level_of
 from octodon.variants.frame import OF_STD, effects_frame, variants_frame
 from octodon.variants.null import Null, shuffled_null
 from octodon.variants.pairs import Pairs, read_pairs
@@ -38,7 +38,6 @@ NO_WINDOW = "window leaves its contig"
 TOO_LONG = "allele longer than the model's window"
 MANY_N = "more than 5% N around the variant"
 _MOST_N = 0.05
-_LEVEL = 0.95
 Row = TypeVar("Row")
 
 
@@ -220,13 +219,12 @@ def _level(predictor: Predictor, options: VariantOptions) -> tuple[float, str]:
     ConfigError
         For the level of an interval that there will not be.
     """
-    if knows_std(predictor, options.device):
-        return _LEVEL if options.level is None else options.level, ""
-    why = "this model cannot tell how sure it is of a difference"
-    if options.level is not None:
-        raise ConfigError(f"--level {options.level:g}: {why}, so that there is no interval; leave it out")
-    note = f"no {', '.join(OF_STD)}: {why}; that takes several members without an epistemic std of their own, or a student with "
-    return _LEVEL, note + "distill.effects"
+    knows = knows_std(predictor, options.device)
+    level = level_of(options.level, knows, "--level")
+    if knows:
+        return level, ""
+    note = f"no {', '.join(OF_STD)}: {UNSURE}; that takes several members without an epistemic std of their own, or a student with "
+    return level, note + "distill.effects"
 
 
 def _null_of_pairs(predictor: Predictor, pairs: Iterator[Pairs], options: VariantOptions) -> Null | None:
