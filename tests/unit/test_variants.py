@@ -167,6 +167,28 @@ def test_every_container_gives_the_same_variants(tmp_path: Path, kind: str) -> N
     assert skipped == {SYMBOLIC: 3, NOT_BASES: 1, SAME: 1}
 
 
+@pytest.mark.parametrize("samples", [0, 1, 2, 30])
+def test_samples_behind_a_record_are_not_read(tmp_path: Path, samples: int) -> None:
+    header = HEADER.rstrip("\n") + "".join(
+        f"\t{name}" for name in ["FORMAT", *map("S{}".format, range(samples))]
+    )
+    calls = "\tGT" + samples * "\t0/1"
+    records = [f"c\t{5 + i}\t.\tA\tC,G\t.\tPASS\t{'' if i % 2 else 'AC=1'}{calls}" for i in range(5)]
+    path = tmp_path / "calls.vcf"
+    path.write_text("\n".join([header, *records, ""]))
+    found = list(read_variants(path))
+    assert [str(alt) for block in found for alt in block.alts] == 5 * ["C", "G"]
+    path.write_text("\n".join([header, *records, "c\t9\t.\tA\tCT"]))
+    with pytest.raises(DataError, match="record 6 ends before its column INFO"):
+        list(read_variants(path))
+
+
+def test_an_empty_info_behind_a_whole_record_is_no_cut(tmp_path: Path) -> None:
+    path = tmp_path / "calls.vcf"
+    path.write_text(HEADER + "c\t8\t.\tA\tCT\t.\tPASS\t\n")
+    assert [len(block) for block in read_variants(path)] == [1]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -131,22 +131,25 @@ def _vcf_tables(file: Path) -> Iterator[pd.DataFrame]:
 
 
 def _parsed(file: Path, stream: Any, n_columns: int) -> Iterator[pd.DataFrame]:
-    last, n_before = n_columns - 1, 0
+    behind = sorted({min(_READ, n_columns - 1), n_columns - 1})
+    read = sorted({*range(_READ), *behind})
+    n_before = 0
     try:
         with pd.read_csv(
             stream,
             sep="\t",
             header=None,
-            usecols=sorted({*range(_READ), last}),
-            names=range(n_columns),
+            usecols=read,
+            names=read,  # as many as are read: any number of samples may follow
             dtype=str,
             na_filter=False,
             quoting=csv.QUOTE_NONE,
             chunksize=BLOCK,
         ) as tables:
             for table in tables:
-                # the parser fills what a record lacks with empty text, so that a half allele would pass for a whole one
-                short = np.flatnonzero(table[last] == "")
+                # the parser fills what a record lacks with empty text, so that a half allele would pass for a whole one; an
+                # empty INFO alone, behind a QUAL, is no such record
+                short = np.flatnonzero((table[behind] == "").all(axis=1))
                 if len(short):
                     raise _cut_off(file, n_before + int(short[0]) + 1, n_columns)
                 n_before += len(table)
