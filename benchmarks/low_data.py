@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import tempfile
 from pathlib import Path
@@ -121,7 +122,9 @@ def measure(
                 execution=execution,
             )
             row = {"fraction": config.train_fraction, "folds": folds, "way": name}
-            rows.append(row | scores(teachers, students, examples, execution))
+            found = scores(teachers, students, examples, execution)
+            # a student that predicts one value has no correlation, and JSON no NaN
+            rows.append(row | {key: None if math.isnan(value) else value for key, value in found.items()})
     return rows
 
 
@@ -130,7 +133,13 @@ def report(arguments: argparse.Namespace, results: list[dict[str, Any]]) -> str:
     columns = [name for name in results[0] if name.startswith("test ")]
     lines = [["training rows", "labels", *[name.removeprefix("test ") for name in columns]]]
     for row in sorted(results, key=lambda row: row["fraction"]):
-        lines.append([f"{row['fraction']:.0%}", row["way"], *[f"{row[name]:.3f}" for name in columns]])
+        lines.append(
+            [
+                f"{row['fraction']:.0%}",
+                row["way"],
+                *["undefined" if row[name] is None else f"{row[name]:.3f}" for name in columns],
+            ]
+        )
     return "\n".join(
         [
             f"# Few data: who labels, and what ({arguments.experiment.stem})",

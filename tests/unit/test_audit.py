@@ -165,6 +165,7 @@ def test_agreement_uses_the_rows_that_have_both():
     assert found.pearson == pytest.approx(np.mean([c[0, 1] for c in pairs]))
     assert found.n_rows == 450
     assert found.n_replicates == pytest.approx((50 * 1 + 150 * 2 + 300 * 3) / 500)
+    assert found.harmonic_replicates == pytest.approx(500 / (50 / 1 + 150 / 2 + 300 / 3))
 
 
 def test_noise_needs_two_replicates():

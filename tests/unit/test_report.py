@@ -312,6 +312,9 @@ def test_errors_are_asked_of_a_std_that_can_tell_them(tmp_path):
     kind, std = judged_std(split, TARGETS[0])
     assert kind == "total"
     np.testing.assert_allclose(std, 2 * rising)  # 1 + 9 / 3 = 4
+    for one in split.data["audit"]["agreement"]:
+        one["harmonic_replicates"] = 1.8  # of rows with 1 or 9 replicates; their mean is 5
+    np.testing.assert_allclose(judged_std(split, TARGETS[0])[1], np.sqrt(6) * rising)  # 1 + 9 / 1.8
     epistemic = with_stds(tmp_path / "c", epistemic=rising)
     assert error_by_std(epistemic, TARGETS[0])["std"].unique() == ["epistemic"]
     assert judged_std(with_stds(tmp_path / "d"), TARGETS[0]) is None

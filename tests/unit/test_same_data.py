@@ -125,11 +125,11 @@ def test_files_in_a_folder_of_data_are_known_by_what_they_hold(tmp_path: Path) -
     release, run = tmp_path / "release", tmp_path / "run"
     for folder in (release, run):
         folder.mkdir()
-    for name in ("Sequences_Train.fa", ".DS_Store"):
+    for name in ("Sequences_Train.fa", ".DS_Store", "sweep.log"):
         (release / name).write_text("one")
     config = resolve({"data": {"format": "deepstarr", "path": str(release)}})
     (run / "data.json").write_text(json.dumps({"sources": source_hashes(config)}))
-    for name in (".DS_Store", "notes.txt"):  # neither read nor known
+    for name in (".DS_Store", "sweep.log", "notes.txt"):  # none is read
         (release / name).write_text("two")
     RunFolder(run).refuse_changed({"sources": source_hashes(config)})
     (release / "Sequences_Train.fa").write_text("two")

@@ -31,6 +31,8 @@ class Agreement:
         Rows with at least two replicates.
     n_replicates : float
         Replicates behind a measured mean, averaged over the rows that have any.
+    harmonic_replicates : float
+        Their harmonic mean: by it the noise variance of one replicate is divided to have that of the measured means.
     pearson : float
         Mean over pairs of replicates of the Pearson correlation of the rows that have both; NaN where undefined.
     reliability : float
@@ -43,6 +45,7 @@ class Agreement:
     split: str
     n_rows: int
     n_replicates: float
+    harmonic_replicates: float
     pearson: float
     reliability: float
     ceiling_pearson: float
@@ -119,6 +122,7 @@ def _agreement(target: str, split: str, replicates: Float[ndarray, "n r"]) -> Ag
         split=split,
         n_rows=int((count > 1).sum()),
         n_replicates=mean_count,
+        harmonic_replicates=harmonic,
         pearson=pearson,
         reliability=reliability,
         ceiling_pearson=noise_ceiling(reliability),

@@ -13,6 +13,7 @@ from numpy import ndarray
 from octodon.data.audit import audit
 from octodon.data.calibration_rows import set_aside_calibration
 from octodon.data.examples import Examples
+from octodon.data.formats.deepstarr import files_of
 from octodon.data.read import read, reader_of
 from octodon.data.split_column import with_split_column
 from octodon.data.splits import check_on_leak, check_way, refuse_leaks, split_examples, split_sizes
@@ -125,8 +126,7 @@ def source_hashes(config: ExperimentConfig) -> dict[str, str]:
     # data.folder, where published sets are kept, is none of these: it fills with others
     folder = named.get("path")
     if folder is not None and folder.is_absolute() and folder.is_dir():
-        inside = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
-        files |= {f"path ({path.name})": path for path in sorted(inside)}
+        files |= {f"path ({path.name})": path for path in files_of(folder)}
     pool = config.distill.pool
     if pool is not None and pool.is_file():
         files[POOL] = pool

@@ -93,10 +93,10 @@ def judged_std(run: RunResults, target: str) -> tuple[str, Float64[ndarray, " n"
 
 
 def _replicates_of(run: RunResults, target: str) -> float:
-    """Return of how many replicates a measured test value is the mean, on average; 1 where that is not known."""
+    """Return of how many replicates a measured test value is the mean, of unequal numbers the harmonic mean; 1 where unknown."""
     for one in run.data["audit"]["agreement"]:
         if one["target"] == target and one["split"] == "test":
-            return max(1.0, float(one["n_replicates"]))
+            return max(1.0, float(one.get("harmonic_replicates", one["n_replicates"])))  # not in older runs
     return 1.0
 
 

@@ -115,6 +115,13 @@ def _from_table(path: Path, split: str | None) -> tuple[ndarray, ndarray, ndarra
     return texts_of(rows.texts["ID"]), rows.codes, _targets(rows.numbers), splits
 
 
+def files_of(folder: Path) -> list[Path]:
+    """Return the files that are read of a folder; what else lies there belongs to somebody else."""
+    pairs = [(f"Sequences_{published}.fa", f"Sequences_activity_{published}.txt") for published in SETS]
+    found = [_either(folder, name) for pair in pairs for name in pair]
+    return [path for path in found if path is not None]
+
+
 def _from_folder(folder: Path) -> tuple[ndarray, ndarray, ndarray, ndarray]:
     """Return ids, codes, targets and splits of the pairs of files in a folder."""
     parts, splits = [], []
