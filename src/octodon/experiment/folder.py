@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 POOL = "distill.pool"
 """Among the sources in ``data.json``; the others are keys of ``[data]``."""
 _LOCK = ".lock"
+_MADE_OF = ("sha256", "teachers", "beside_weights", "code")
 
 
 @contextmanager
@@ -102,7 +103,7 @@ class RunFolder:
         """
         path = self.path / "data.json"
         if path.is_file():
-            now = {name: data[name] for name in ("sha256", "teachers", "code") if name in data}
+            now = {name: data[name] for name in _MADE_OF if name in data}
             # of the files only the pool: what networks learn from the others is in sha256, whatever else stands there
             pool = {name: value for name, value in data.get("sources", {}).items() if name == POOL}
             self.refuse_changed(now | {"sources": pool})
@@ -161,8 +162,12 @@ def _changed(before: dict[str, Any], name: str, value: Any) -> str | None:
         parts = [part for part in value if part in known and known[part] != value[part]]
         named = [part if part == POOL else f"data.{part}" for part in parts]
         return f"the file of {named[0]} has changed" if named else None
-    if name == "code":
-        return "the file of the backbone has changed" if name in before and before[name] != value else None
+    later = {
+        "code": "the file of the backbone has",
+        "beside_weights": "the code of the teachers, or their dropout, has",
+    }
+    if name in later:
+        return f"{later[name]} changed" if name in before and before[name] != value else None
     return "other teachers were given" if before.get(name) != value else None
 
 

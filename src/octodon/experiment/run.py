@@ -27,7 +27,7 @@ from octodon.experiment.heads import with_heads
 from octodon.experiment.prepare import describe, prepare, source_hashes
 from octodon.experiment.stages import Say, Stages
 from octodon.experiment.uncertainty import check_calibration
-from octodon.experiment.validate import identify, identify_code, validate
+from octodon.experiment.validate import identify, identify_beside_weights, identify_code, validate
 from octodon.metrics.evaluate import read_metrics
 from octodon.records import MemberPredictions
 from octodon.report.page import write_report
@@ -114,13 +114,14 @@ def _run(
     say: Say,
 ) -> RunResult:
     start = time.perf_counter()
-    identity = None if teachers is None else identify(teachers)
+    given = {"teachers": None if teachers is None else identify(teachers)}
+    given |= {"beside_weights": identify_beside_weights(teachers)}
     check_executor(**config.run.model_dump())
     with claim(out, dump(config)) as folder:
         if folder.is_finished:
             sources = source_hashes(config)
             code = identify_code(config.model.backbone)
-            folder.refuse_changed({"teachers": identity, "code": code, "sources": sources})
+            folder.refuse_changed(given | {"code": code, "sources": sources})
             folder.clean(but="baselines")  # one that octodon baseline began may go on
             say(f"{folder.path} is finished already; nothing to do")
             if not (folder.path / "report.html").is_file():  # killed before it was written, or an older run
@@ -136,7 +137,7 @@ def _run(
         undetected = check_detector(config.ood, examples)
         uncalibrated = check_calibration(config.calibrate, examples, detects=undetected is None)
         code = identify_code(config.model.backbone)
-        report: dict[str, Any] = describe(examples) | {"teachers": identity, "code": code}
+        report: dict[str, Any] = describe(examples) | given | {"code": code}
         report |= {"sources": source_hashes(config), "uncalibrated": uncalibrated}
         folder.begin(dump(config), report)
         examples = with_codes_on_disk(examples, folder.work / "codes.npy")

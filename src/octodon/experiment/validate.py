@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -105,23 +104,24 @@ def _named(setting: str) -> Iterator[None]:
 
 
 def identify(teachers: Ensemble | MemberPredictions) -> str:
-    """Return the SHA-256 of what the teachers are: their weights, or their predictions.
-
-    With the weights go what else their answers depend on: code that is not part of octodon and what it is built from, and how
-    their dropout is on.
-    """
+    """Return the SHA-256 of what the teachers are: their weights, or their predictions."""
     if isinstance(teachers, Ensemble):
-        weights = [w.numpy() for m in teachers.members for _, w in sorted(m.weights.items())]
-        return fingerprint([*weights, *(np.array(repr(one)) for one in _beside_weights(teachers))])
+        return fingerprint([w.numpy() for m in teachers.members for _, w in sorted(m.weights.items())])
     return fingerprint([teachers.mean, np.array("\n".join(map(str, teachers.ids)))])
 
 
-def _beside_weights(teachers: Ensemble) -> list[Any]:
-    """Return nothing for networks of octodon as they are, whose weights alone were always their name."""
+def identify_beside_weights(teachers: Ensemble | MemberPredictions | None) -> str | None:
+    """Return the SHA-256 of what else the answers of teachers depend on; None for networks of octodon as they are.
+
+    That is code which is not part of octodon with what it is built from, and how their dropout is on.
+    """
+    if not isinstance(teachers, Ensemble):
+        return None
     model = teachers.model
     code = identify_code(model.backbone) if isinstance(model.backbone, str) else None
-    own = [] if code is None else [code, model.head, model.length, sorted(model.options.items())]
-    return own if teachers.dropout is None else [*own, teachers.dropout]
+    parts = [] if code is None else [code, model.head, model.length, sorted(model.options.items())]
+    parts += [] if teachers.dropout is None else [teachers.dropout]
+    return fingerprint([np.array(repr(part)) for part in parts]) if parts else None
 
 
 def identify_code(backbone: str) -> str | None:
