@@ -391,15 +391,21 @@ class FirstStep(nn.Module):
         return self.last((self.conv(input=x) if self.way == "by name" else self.conv(x)).relu().mean(2))
 
 
-@pytest.mark.parametrize("way", ["groups", "weight norm", "by name"])
-def test_a_first_convolution_of_another_kind_is_reordered_or_one_line(way: str, tmp_path: Path) -> None:
-    layout = foreign(FirstStep, options={"way": way}, channel_order="ACTG")
+def two_saved(kind: type[nn.Module], way: str, folder: Path) -> tuple[list[Path], list[nn.Module]]:
+    """Two networks of a class that takes (length, way), each with the file of its weights."""
     files, models = [], []
     for seed in range(2):
         torch.manual_seed(seed)
-        models.append(FirstStep(LENGTH, way).eval())
-        files.append(tmp_path / f"{seed}.safetensors")
+        models.append(kind(LENGTH, way).eval())
+        files.append(folder / f"{seed}.safetensors")
         save_file(models[-1].state_dict(), files[-1])
+    return files, models
+
+
+@pytest.mark.parametrize("way", ["groups", "weight norm", "by name"])
+def test_a_first_convolution_of_another_kind_is_reordered_or_one_line(way: str, tmp_path: Path) -> None:
+    layout = foreign(FirstStep, options={"way": way}, channel_order="ACTG")
+    files, models = two_saved(FirstStep, way, tmp_path)
     if way != "by name":
         with pytest.raises(
             ConfigError, match=r"backbone.conv has no weight for each of the 4 bases \(groups"
@@ -414,12 +420,7 @@ def test_a_first_convolution_of_another_kind_is_reordered_or_one_line(way: str, 
 @pytest.mark.parametrize("way", ["lstm", "padded", "mean", "none"])
 def test_channels_are_reordered_wherever_they_are_read_or_not_at_all(way: str, tmp_path: Path) -> None:
     layout = foreign(TwoWays, options={"way": way}, channel_order="ACTG")
-    files, models = [], []
-    for seed in range(2):
-        torch.manual_seed(seed)
-        models.append(TwoWays(LENGTH, way).eval())
-        files.append(tmp_path / f"{seed}.safetensors")
-        save_file(models[-1].state_dict(), files[-1])
+    files, models = two_saved(TwoWays, way, tmp_path)
     if way != "none":
         line = r"TwoWays reads the sequence in backbone\.body\.0 and elsewhere, so that .* order ACGT; reorder them"
         with pytest.raises(ConfigError, match=line):

@@ -228,9 +228,8 @@ def network_for_graph(model: Student | Ensemble, position: int = 0) -> Model:
 def _pad_in_numbers(conv: nn.Conv1d) -> None:
     total = conv.dilation[0] * (conv.kernel_size[0] - 1)
     conv.padding = (total // 2,)
-    if (
-        total % 2
-    ):  # one zero more behind, before the convolution adds its own; the layer keeps what a backbone may read of it
+    # one zero more behind, before the convolution adds its own; the layer keeps what a backbone may read of it
+    if total % 2:
         conv.register_forward_pre_hook(
             lambda _, given, named: (
                 tuple(F.pad(x, (0, 1)) for x in given),

@@ -221,9 +221,8 @@ def _dry_run(backbone: nn.Module, config: ModelConfig) -> int:
     try:
         with torch.no_grad():
             backbone(x.contiguous())
-            features = backbone(
-                x
-            )  # position-major, as in training and prediction: no view() of it can be taken
+            # position by position in memory, as in training and prediction: no view() of it can be taken
+            features = backbone(x)
     except Exception as error:  # the user's code may raise anything
         raise ConfigError(
             f"model.backbone: {type(backbone).__name__} fails for one-hot sequences of shape (2, 4, {config.length}): "

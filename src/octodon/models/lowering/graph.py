@@ -128,9 +128,7 @@ def _fold_norm(graph: fx.GraphModule, node: fx.Node) -> None:
     layer = layer_of(graph, before)
     if not isinstance(layer, nn.Conv1d | nn.Linear) or len(before.users) > 1:
         return
-    if (
-        len(layer.weight) != norm.num_features
-    ):  # positions are normalised, not what a linear layer gives at each
+    if len(layer.weight) != norm.num_features:  # it is positions that are normalised
         return
     folded = copy.deepcopy(layer)
     scale = torch.rsqrt(norm.running_var.double() + norm.eps)

@@ -108,9 +108,8 @@ def _kept_of(t: TargetFacts) -> tuple[Status, str]:
         if math.isnan(r):
             return Status.WARN, f"{t.target}: {who} predicts one value for every test sequence"
     gain, more = ensemble - individual, t.student - individual
-    if (
-        gain < SMALLEST_GAIN
-    ):  # an ensemble that gains nothing leaves nothing to lose, but what its members have
+    # an ensemble that gains nothing leaves nothing to lose, but what its members have
+    if gain < SMALLEST_GAIN:
         says = f"{t.target}: the ensemble gains less than {SMALLEST_GAIN} r over its members, the student {signed(more)} r"
         return at_least(more, -SMALLEST_GAIN, -RIDGE_GAIN), says
     share = more / gain
